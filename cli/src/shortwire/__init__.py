@@ -1,0 +1,1 @@
+"""The `shortwire` command: run the whole system here, migrate, import."""

@@ -1,0 +1,1 @@
+"""Moves clicks from the stream into PostgreSQL, each exactly once."""

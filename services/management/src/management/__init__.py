@@ -1,0 +1,1 @@
+"""The HTTP API for users, URLs and events, and the relay that announces changes."""

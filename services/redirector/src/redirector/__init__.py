@@ -1,0 +1,1 @@
+"""Answers short links from its memory, Redis or PostgreSQL, and records each click."""

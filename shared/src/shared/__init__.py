@@ -1,0 +1,1 @@
+"""What the services agree on; it imports none of them."""

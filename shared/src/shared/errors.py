@@ -1,0 +1,51 @@
+"""The kinds of error: the domain's (they carry a status), operational (retried), and bugs."""
+
+import asyncpg
+import redis.exceptions
+
+
+class DomainError(Exception):
+    """A rule of the product refused the request; carries its HTTP status."""
+
+    status = 400
+
+    def __init__(self, message: str, details: dict[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.details = details
+
+
+class Unavailable(DomainError):
+    """A store that the request needs is away; try again shortly."""
+
+    status = 503
+
+    def __init__(self, message: str = "Temporarily unavailable, please try again") -> None:
+        super().__init__(message)
+
+
+# asyncpg's connection trouble has several roots; see the exception tree in its documentation.
+DATABASE_UNAVAILABLE: tuple[type[Exception], ...] = (
+    OSError,  # includes TimeoutError and ConnectionRefusedError
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # seen after pg_terminate_backend
+    asyncpg.LockNotAvailableError,
+)
+TRANSACTION_CONFLICT: tuple[type[Exception], ...] = (asyncpg.TransactionRollbackError,)
+REDIS_UNAVAILABLE: tuple[type[Exception], ...] = (
+    OSError,
+    redis.exceptions.ConnectionError,
+    redis.exceptions.TimeoutError,
+    redis.exceptions.BusyLoadingError,
+    redis.exceptions.OutOfMemoryError,
+    redis.exceptions.ReadOnlyError,
+    redis.exceptions.MaxConnectionsError,
+)
+OPERATIONAL_ERRORS: tuple[type[Exception], ...] = (
+    *DATABASE_UNAVAILABLE,
+    *TRANSACTION_CONFLICT,
+    *REDIS_UNAVAILABLE,
+)

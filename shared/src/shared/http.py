@@ -1,0 +1,169 @@
+"""What every HTTP service of ours does alike: errors, request ids, health."""
+
+import html
+import logging
+import re
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
+
+import msgspec
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.types import ASGIApp, ExceptionHandler, Message, Receive, Scope, Send
+
+from shared.errors import DATABASE_UNAVAILABLE, DomainError, Unavailable
+
+log = logging.getLogger(__name__)
+
+RETRY_AFTER_SECONDS = 1
+MAX_REQUEST_ID_LENGTH = 128
+_REQUEST_ID = re.compile(rf"[!-~]{{1,{MAX_REQUEST_ID_LENGTH}}}\Z")
+
+Check = Callable[[], Awaitable[object]]
+
+
+class JSONResponse(Response):
+    """JSON by msgspec: Structs, datetimes and mappings alike."""
+
+    media_type = "application/json"
+
+    def render(self, content: object) -> bytes:
+        """Encode `content`."""
+        return msgspec.json.encode(content)
+
+
+def prefers_html(accept: str) -> bool:
+    """Tell whether an Accept header ranks HTML above JSON (RFC 9110, section 12.5.1)."""
+    ranks: dict[str, float] = {}
+    for part in accept.split(","):
+        media, *parameters = (piece.strip().lower() for piece in part.split(";"))
+        ranks[media] = next((_quality(p[2:]) for p in parameters if p.startswith("q=")), 1.0)
+    return ranks.get("text/html", 0.0) > ranks.get("application/json", ranks.get("*/*", 0.0))
+
+
+def _quality(value: str) -> float:
+    try:
+        return float(value)
+    except ValueError:
+        return 0.0
+
+
+ERROR_PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<meta name="robots" content="noindex">
+<title>{title}</title>
+<style>
+  body {{ font: 1.1rem/1.5 system-ui, sans-serif; max-width: 32rem; margin: 20vh auto }}
+  h1 {{ font-size: 1.6rem }} p {{ color: #555 }}
+</style>
+<h1>{title}</h1>
+<p>{message}</p>
+</html>
+"""
+
+
+def error_response(
+    accept: str,
+    status: int,
+    message: str,
+    details: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """Return the one shape of every error, or a friendly page to who prefers HTML."""
+    if prefers_html(accept):
+        title = HTTPStatus(status).phrase
+        page = ERROR_PAGE.format(title=html.escape(title), message=html.escape(message))
+        return HTMLResponse(page, status, headers)
+    body: dict[str, object] = {"error": message}
+    if details:
+        body["details"] = details
+    return JSONResponse(body, status, headers)
+
+
+def _on_domain_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, DomainError)
+    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if error.status == 503 else None
+    accept = request.headers.get("accept", "")
+    return error_response(accept, error.status, error.message, error.details, headers)
+
+
+def _on_http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    accept = request.headers.get("accept", "")
+    return error_response(accept, error.status_code, error.detail, headers=error.headers)
+
+
+def _on_unavailable(request: Request, error: Exception) -> Response:
+    log.warning("request.unavailable", extra={"path": request.url.path, "error": repr(error)})
+    return _on_domain_error(request, Unavailable())
+
+
+def _on_bug(request: Request, _error: Exception) -> Response:
+    # Starlette raises the error again after this answer, and uvicorn logs its traceback.
+    accept = request.headers.get("accept", "")
+    return error_response(accept, 500, "Internal error")
+
+
+EXCEPTION_HANDLERS: Mapping[int | type[Exception], ExceptionHandler] = {
+    DomainError: _on_domain_error,
+    HTTPException: _on_http_exception,
+    Exception: _on_bug,
+    **dict.fromkeys(DATABASE_UNAVAILABLE, _on_unavailable),
+}
+
+
+def sane_request_id(candidate: str | None) -> str:
+    """Return the client's request id if it is short visible ASCII, else a new one."""
+    if candidate is not None and _REQUEST_ID.match(candidate):
+        return candidate
+    return uuid.uuid4().hex
+
+
+class RequestIDMiddleware:
+    """Give every request an id (`scope["request_id"]`) and every response its header."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, its id set."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        request_id = sane_request_id(Headers(scope=scope).get("x-request-id"))
+        scope["request_id"] = request_id
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["X-Request-ID"] = request_id
+            await send(message)
+
+        await self.app(scope, receive, send_with_id)
+
+
+async def health(_: Request) -> Response:
+    """Answer that the process lives; touches nothing else."""
+    return JSONResponse({"status": "ok"})
+
+
+async def readiness(checks: Mapping[str, Check]) -> Response:
+    """Run each dependency's check: 200 where all pass, else 503 with each one's state."""
+    states = {name: await _state(check) for name, check in checks.items()}
+    if all(state == "ok" for state in states.values()):
+        return JSONResponse({"status": "ok"})
+    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+    return JSONResponse({"error": "Not ready", "details": states}, 503, headers)
+
+
+async def _state(check: Check) -> str:
+    try:
+        await check()
+    except Exception as error:  # noqa: BLE001 - whatever it is, the dependency is not usable
+        log.warning("readiness.failed", extra={"error": repr(error)})
+        return "unavailable"
+    return "ok"

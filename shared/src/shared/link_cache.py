@@ -1,0 +1,76 @@
+"""The shared cache of links: its keys, and the only two scripts that write entries.
+
+An entry is `<version>:<JSON LinkRecord>`. A reader that misses takes a lease before it reads
+PostgreSQL and may store what it read only while it still holds it; a writer voids the lease.
+The idea of the lease: Nishtala et al., "Scaling Memcache at Facebook", NSDI 2013, section 3.2.1.
+"""
+
+import hashlib
+import secrets
+from collections.abc import Sequence
+from importlib import resources
+from typing import cast
+
+from redis.asyncio import Redis
+from redis.exceptions import NoScriptError
+
+from shared.events import LinkRecord, encoder, record_decoder
+
+LEASE_MS = 3_000  # longer than the slowest read of PostgreSQL that still answers a visitor
+UNKNOWN_MS = 60_000  # life of an entry that says "no such code"
+
+
+def _entry_key(domain: int, code: str) -> str:
+    return f"u:{{{domain}/{code}}}"  # braces: entry and lease share a Redis Cluster slot
+
+
+def _lease_key(domain: int, code: str) -> str:
+    return f"l:{{{domain}/{code}}}"
+
+
+class _Script:
+    """A Lua file, called by its hash and sent whole only where the server lacks it."""
+
+    def __init__(self, name: str) -> None:
+        self.source = resources.files("shared").joinpath(f"lua/{name}.lua").read_text()
+        self.digest = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
+
+    async def __call__(
+        self, redis: Redis, keys: list[str], arguments: Sequence[str | bytes]
+    ) -> int:
+        try:
+            reply = await redis.evalsha(self.digest, len(keys), *keys, *arguments)
+        except NoScriptError:
+            reply = await redis.eval(self.source, len(keys), *keys, *arguments)
+        return int(reply)
+
+
+_apply = _Script("apply")
+_fill = _Script("fill")
+
+
+async def get(redis: Redis, domain: int, code: str) -> LinkRecord | None:
+    """Return the cached record, or None."""
+    entry = cast("bytes | None", await redis.get(_entry_key(domain, code)))
+    return None if entry is None else record_decoder.decode(entry.partition(b":")[2])
+
+
+async def take_lease(redis: Redis, domain: int, code: str) -> str | None:
+    """Return a token if no other reader holds this code's lease, else None."""
+    token = secrets.token_hex(8)
+    taken = await redis.set(_lease_key(domain, code), token, nx=True, px=LEASE_MS)
+    return token if taken else None
+
+
+async def fill(redis: Redis, domain: int, code: str, token: str, record: LinkRecord) -> bool:
+    """Store what was read under the lease `token`; return whether it was stored."""
+    keys = [_entry_key(domain, code), _lease_key(domain, code)]
+    life = UNKNOWN_MS if record.state == "unknown" else 0
+    arguments: list[str | bytes] = [token, str(record.version), encoder.encode(record), str(life)]
+    return await _fill(redis, keys, arguments) == 1
+
+
+async def apply(redis: Redis, domain: int, code: str, record: LinkRecord) -> None:
+    """Put a committed change into the cache; repeating it or coming late is harmless."""
+    keys = [_entry_key(domain, code), _lease_key(domain, code)]
+    await _apply(redis, keys, [str(record.version), encoder.encode(record)])

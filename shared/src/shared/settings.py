@@ -1,0 +1,41 @@
+"""Settings come from the environment, once, at the start of a process."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="upper"):
+    """Base of every service's settings; the field `bus_url` is read from BUS_URL."""
+
+    def __repr__(self) -> str:  # a DSN holds a password: never print values
+        return f"{type(self).__name__}({', '.join(self.__struct_fields__)})"
+
+
+AnySettings = TypeVar("AnySettings", bound=Settings)
+
+
+def load(kind: type[AnySettings], environ: Mapping[str, str] = os.environ) -> AnySettings:
+    """Convert the environment to `kind`; X_FILE names a file that holds X, for secrets.
+
+    Raises `SystemExit` with one sentence that names the variable.
+    """
+    values = dict(environ)
+    for field in kind.__struct_encode_fields__:
+        file = environ.get(f"{field}_FILE")
+        if file and field not in values:
+            values[field] = _read_secret(field, Path(file))
+    try:
+        return msgspec.convert(values, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise SystemExit(f"Wrong setting: {error}") from None
+
+
+def _read_secret(field: str, path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise SystemExit(f"{field}_FILE can't be read: {error}") from None

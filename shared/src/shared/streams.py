@@ -1,0 +1,13 @@
+"""Names on the bus, each written once."""
+
+CLICKS = "clicks"  # one entry is one frame: a JSON array of clicks
+CLICKS_BATCH = b"batch"  # field of an entry of CLICKS: the array
+CLICKS_COUNT = b"n"  # how many clicks the array holds
+CLICKS_SCHEMA = b"v"  # version of the frame's layout
+CLICKS_SCHEMA_VERSION = 1
+CLICKS_DEAD = "clicks.dead"  # what could not be stored, with the reason
+INGEST_GROUP = "ingest"
+
+LINKS = "links"  # every change of a link, and the relay's heartbeat
+LINKS_MESSAGE = b"message"
+LINKS_MAXLEN = 100_000  # a follower further behind sees the gap and starts afresh

@@ -1,0 +1,43 @@
+"""Tasks that live as long as their service, and waits that end when it stops."""
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager, suppress
+
+log = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def background(work: Coroutine[object, object, object], *, name: str) -> AsyncIterator[None]:
+    """Run `work` beside the block and cancel it at its end.
+
+    If `work` ends by itself or fails, the process is sent SIGTERM: a service without its task
+    would look alive and do nothing, and the restart policy must see it go.
+    """
+    ended = False
+
+    def on_done(task: asyncio.Task[object]) -> None:
+        if ended or task.cancelled():
+            return
+        log.critical("task.died", extra={"task": name}, exc_info=task.exception())
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    task = asyncio.ensure_future(work)
+    task.add_done_callback(on_done)
+    try:
+        yield
+    finally:
+        ended = True
+        task.cancel()
+        with suppress(asyncio.CancelledError, Exception):  # a failure was logged by on_done
+            await task
+
+
+async def sleep_unless(stop: asyncio.Event, seconds: float) -> None:
+    """Wait for `seconds`, or less where `stop` is set meanwhile."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await stop.wait()
