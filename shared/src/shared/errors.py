@@ -44,6 +44,8 @@ REDIS_UNAVAILABLE: tuple[type[Exception], ...] = (
     redis.exceptions.ReadOnlyError,
     redis.exceptions.MaxConnectionsError,
 )
+# Whatever Redis answers instead of what was asked, for callers that can do without it.
+REDIS_ERRORS: tuple[type[Exception], ...] = (OSError, redis.exceptions.RedisError)
 OPERATIONAL_ERRORS: tuple[type[Exception], ...] = (
     *DATABASE_UNAVAILABLE,
     *TRANSACTION_CONFLICT,

@@ -1,5 +1,11 @@
 """Names on the bus, each written once."""
 
+from typing import TypeAlias
+
+Entries: TypeAlias = list[
+    tuple[bytes, dict[bytes, bytes]]
+]  # id, fields
+
 CLICKS = "clicks"  # one entry is one frame: a JSON array of clicks
 CLICKS_BATCH = b"batch"  # field of an entry of CLICKS: the array
 CLICKS_COUNT = b"n"  # how many clicks the array holds

@@ -1,0 +1,98 @@
+"""Put the redirector together: resources, routes, error mapping."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.routing import Route
+
+from redirector import link_follower
+from redirector.click_recorder import ClickRecorder
+from redirector.handlers import State, follow, health, ready
+from redirector.link_follower import LinkFollower
+from redirector.near_cache import NearCache
+from redirector.resolver import MAX_LOADS, Resolver
+from redirector.settings import Settings
+from shared import postgres, redis_client
+from shared.events import DEFAULT_DOMAIN
+from shared.http import EXCEPTION_HANDLERS, RequestIDMiddleware
+from shared.tasks import background
+
+POOL_SIZE = 4
+QUERY_TIMEOUT_SECONDS = 0.5
+DRAIN_SECONDS = 5.0
+
+ROUTES = [
+    Route("/health", health),
+    Route("/health/ready", ready),
+    Route("/urls/{code}/redirect", follow),
+    Route("/urls/{code}/redirect/", follow),
+    Route("/{code}", follow),
+    Route("/{code}/", follow),
+]
+
+
+async def _keep_session(_connection: object) -> None:
+    """Reset nothing: every use of a connection is one SELECT, and a reset doubles its cost."""
+
+
+def create_app(settings: Settings) -> Starlette:
+    """Build the application; nothing is opened before its lifespan starts."""
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[State]:
+        async with (
+            redis_client.connect(
+                settings.cache_url,
+                name="redirector",
+                max_connections=2 * MAX_LOADS,
+                timeout=None,  # Dependency sets the limit
+            ) as cache,
+            redis_client.connect(
+                settings.bus_url, name="redirector-clicks", max_connections=4, timeout=None
+            ) as bus,
+            redis_client.connect(
+                settings.bus_url,
+                name="redirector-links",
+                max_connections=1,
+                timeout=link_follower.SOCKET_TIMEOUT_SECONDS,
+            ) as feed,
+            await postgres.create_pool(
+                settings.postgres_dsn,
+                name="redirector",
+                max_size=POOL_SIZE,
+                command_timeout=QUERY_TIMEOUT_SECONDS,
+                reset=_keep_session,
+            ) as pool,
+        ):
+            near = NearCache(settings.near_cache_links)
+            follower = LinkFollower(feed, near)
+            resolver = Resolver(near, follower, cache, pool, DEFAULT_DOMAIN)
+            clicks = ClickRecorder(
+                settings.journal_dir,
+                bus,
+                max_bytes=settings.journal_max_bytes,
+                segment_bytes=settings.journal_segment_bytes,
+                domain=DEFAULT_DOMAIN,
+            )
+            try:
+                async with (
+                    background(clicks.run(), name="clicks"),
+                    background(follower.run(), name="links"),
+                ):
+                    yield {"resolver": resolver, "clicks": clicks}
+                    await resolver.close()
+                await clicks.drain(DRAIN_SECONDS)
+            finally:
+                clicks.close()
+
+    app = Starlette(
+        lifespan=lifespan,
+        routes=ROUTES,
+        middleware=[Middleware(RequestIDMiddleware)],
+        exception_handlers=EXCEPTION_HANDLERS,
+    )
+    # Starlette would build an absolute address from the Host header: an open redirect.
+    app.router.redirect_slashes = False
+    return app

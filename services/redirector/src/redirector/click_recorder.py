@@ -1,0 +1,202 @@
+"""Records clicks: on disk at once, on the bus soon after, whatever happens in between."""
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import UUID
+
+from redis.asyncio import Redis
+
+from redirector import metrics, slots
+from redirector.click_sender import ClickSender, send_frame
+from redirector.journal import Journal
+from shared.errors import REDIS_ERRORS
+from shared.events import Click, LinkRecord, encoder
+
+log = logging.getLogger(__name__)
+
+GATHER_SECONDS = 0.005  # clicks within this time share a frame
+SEND_TIMEOUT_SECONDS = 0.5
+SETTLE_SECONDS = 1.0
+ADOPT_SECONDS = 10.0
+RETRY_MIN_SECONDS = 0.05
+RETRY_MAX_SECONDS = 2.0
+ORPHAN_PAUSE_SECONDS = 0.01  # between an orphan's frames, so that live clicks go first
+MAX_FRAME_CLICKS = 100  # of a frame from memory; one from the journal is bounded by bytes
+MAX_FIELD_CHARACTERS = 512
+
+
+class ClickRecorder:
+    """One worker's recorder, on the first free slot under `parent`."""
+
+    def __init__(
+        self, parent: Path, bus: Redis, *, max_bytes: int, segment_bytes: int, domain: int
+    ) -> None:
+        self._parent = parent
+        self._bus = bus
+        self._domain = domain
+        self._slot = _claim(parent)
+        folder = self._slot.folder if self._slot else parent / "unusable"
+        self._sender = ClickSender(folder, bus)
+        self._journal = Journal(
+            folder, max_bytes=max_bytes, segment_bytes=segment_bytes, sent=self._sender.sent
+        )
+        self._ids = click_ids()
+        self._has_clicks = asyncio.Event()
+        self._has_clicks.set()  # a predecessor may have left some
+
+    def record(
+        self,
+        code: str,
+        record: LinkRecord,
+        *,
+        request_id: str,
+        referrer: str | None,
+        user_agent: str | None,
+    ) -> None:
+        """Write one click to the journal; never waits and never fails."""
+        assert record.url_id is not None
+        click = Click(
+            id=next(self._ids),
+            at=datetime.now(UTC),
+            code=code,
+            url_id=record.url_id,
+            user_id=record.user_id,
+            domain=self._domain,
+            request_id=request_id,
+            referrer=_origin(referrer) if referrer else None,
+            user_agent=user_agent[:MAX_FIELD_CHARACTERS] if user_agent else None,
+        )
+        self._journal.append(encoder.encode(click))
+        self._has_clicks.set()
+        metrics.CLICKS.inc()
+
+    async def run(self) -> None:
+        """Send, settle and adopt until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._send())
+            group.create_task(self._settle())
+            group.create_task(self._adopt())
+
+    async def drain(self, seconds: float) -> None:
+        """Send what is left, for at most `seconds`; the rest stays on disk for the next start."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._send_all()
+        except REDIS_ERRORS as error:
+            log.warning("clicks.left_in_journal", extra={"error": repr(error)})
+
+    def close(self) -> None:
+        """Close the journal and free the slot."""
+        self._journal.close()
+        self._sender.close()
+        if self._slot:
+            self._slot.release()
+
+    async def _send(self) -> None:
+        pause = RETRY_MIN_SECONDS
+        while True:
+            await self._has_clicks.wait()
+            await asyncio.sleep(GATHER_SECONDS)
+            self._has_clicks.clear()
+            try:
+                await self._send_all()
+            except REDIS_ERRORS as error:
+                self._has_clicks.set()
+                log.warning("clicks.retry", extra={"error": repr(error), "seconds": pause})
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, RETRY_MAX_SECONDS)
+            else:
+                pause = RETRY_MIN_SECONDS
+
+    async def _send_all(self) -> None:
+        await self._send_unwritten()
+        while True:
+            async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
+                count = await self._sender.send_some()
+            self._journal.sent = self._sender.sent
+            if not count:
+                return
+
+    async def _send_unwritten(self) -> None:
+        """Send the clicks that the disk refused; they are only in memory."""
+        waiting = self._journal.unwritten
+        while waiting:
+            payloads = [waiting.popleft() for _ in range(min(MAX_FRAME_CLICKS, len(waiting)))]
+            try:
+                async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
+                    await send_frame(self._bus, payloads)
+            except BaseException:
+                waiting.extendleft(reversed(payloads))
+                raise
+
+    async def _settle(self) -> None:
+        while True:
+            await asyncio.sleep(SETTLE_SECONDS)
+            try:
+                async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
+                    removed = await self._sender.settle()
+                for number in removed:
+                    self._journal.forget(number)
+                await asyncio.to_thread(self._journal.sync)
+            except REDIS_ERRORS as error:  # or the disk's, an OSError too
+                log.warning("journal.settle_retry", extra={"error": repr(error)})
+            self._has_clicks.set()  # the bus may have restarted
+            metrics.JOURNAL_BYTES.set(self._journal.size())
+
+    async def _adopt(self) -> None:
+        """Send the journals of processes that are gone and will not come back."""
+        while True:
+            await asyncio.sleep(ADOPT_SECONDS)
+            for slot in slots.claim_orphans(self._parent):
+                await self._send_orphan(slot)
+
+    async def _send_orphan(self, slot: slots.Slot) -> None:
+        sender = ClickSender(slot.folder, self._bus)
+        try:
+            while not sender.is_settled():
+                async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
+                    count = await sender.send_some()
+                await asyncio.sleep(ORPHAN_PAUSE_SECONDS if count else SETTLE_SECONDS)
+                if not count:
+                    async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
+                        await sender.settle()
+            sender.clear()
+            log.info("journal.adopted", extra={"slot": slot.folder.name})
+        except REDIS_ERRORS as error:
+            log.warning("journal.adopt_retry", extra={"error": repr(error)})
+        finally:
+            sender.close()
+            slot.release()
+
+
+def _claim(parent: Path) -> slots.Slot | None:
+    """Return a slot, or None where the disk refuses: redirects go on, clicks in memory only."""
+    try:
+        return slots.claim_first(parent)
+    except OSError as error:
+        log.error("journal.unusable", extra={"error": repr(error)})  # noqa: TRY400 - expected
+        return None
+
+
+def click_ids() -> Iterator[UUID]:
+    """Yield UUIDv7 (RFC 9562, section 5.7): milliseconds, then this process's mark and a counter.
+
+    Ids of one process ascend; the mark is 42 random bits, the counter has 32.
+    """
+    mark_a = secrets.randbits(12)
+    mark_b = secrets.randbits(30)
+    fixed = 0x7 << 76 | mark_a << 64 | 0b10 << 62 | mark_b << 32
+    counter = 0
+    while True:
+        counter = (counter + 1) & 0xFFFF_FFFF
+        yield UUID(int=time.time_ns() // 1_000_000 << 80 | fixed | counter)
+
+
+def _origin(referrer: str) -> str:
+    """Return scheme and host: the rest of an address may hold what is none of our business."""
+    return "/".join(referrer.split("/", 3)[:3])[:MAX_FIELD_CHARACTERS]

@@ -1,0 +1,111 @@
+"""Carries clicks from a slot's journal to the stream `clicks`, at least once."""
+
+import logging
+import time
+from collections import deque
+from pathlib import Path
+
+import msgspec
+from redis.asyncio import Redis
+
+from redirector import metrics
+from redirector.journal import Position, segment_path, segments
+from redirector.journal_reader import JournalReader
+from shared import streams
+
+log = logging.getLogger(__name__)
+
+# The bus writes its log to the disk once a second. What it acknowledged within this time before
+# it restarted may be gone with it, and is sent again.
+RESEND_SECONDS = 5.0
+SETTLED_NAME = "settled.json"
+
+
+class ClickSender:
+    """Sends one journal; `sent` is acknowledged, `settled` is beyond the bus's memory lapses."""
+
+    def __init__(self, folder: Path, bus: Redis) -> None:
+        self._folder = folder
+        self._bus = bus
+        self._reader = JournalReader(folder)
+        self._settled = _load_settled(folder)
+        self._history: deque[tuple[float, Position]] = deque()
+        self._run_id: str | None = None
+        self.sent = self._settled
+
+    async def send_some(self) -> int:
+        """Send the next clicks as one frame and return their number; raises Redis's errors.
+
+        After an error the outcome is unknown, so the same clicks are sent again: whoever
+        stores them recognises an id it has.
+        """
+        batch = self._reader.read(self.sent)
+        if batch.corrupt:
+            metrics.CLICKS_DROPPED.labels("corrupt").inc(batch.corrupt)
+            log.error("journal.corrupt", extra={"lines": batch.corrupt})
+        if batch.payloads:
+            await send_frame(self._bus, batch.payloads)
+        self.sent = batch.position
+        return len(batch.payloads)
+
+    async def settle(self) -> list[int]:
+        """Once a second: go back if the bus restarted, drop old segments, return their numbers."""
+        run_id = (await self._bus.info("server"))["run_id"]
+        if self._run_id not in {None, run_id}:
+            log.warning("clicks.resend", extra={"since": RESEND_SECONDS})
+            self.sent = self._settled
+            self._history.clear()
+        self._run_id = run_id
+        now = time.monotonic()
+        self._history.append((now, self.sent))
+        moved = False
+        while self._history[0][0] <= now - RESEND_SECONDS:
+            settled = self._history.popleft()[1]
+            moved = moved or settled != self._settled
+            self._settled = settled
+        return self._save_settled() if moved else []
+
+    def is_settled(self) -> bool:
+        """Tell whether nothing is left to send, nor to keep for a restart of the bus."""
+        return self._settled == self.sent and not self._reader.read(self.sent).payloads
+
+    def clear(self) -> None:
+        """Remove what a settled journal left on disk."""
+        for number in segments(self._folder):
+            segment_path(self._folder, number).unlink(missing_ok=True)
+        (self._folder / SETTLED_NAME).unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Close the journal."""
+        self._reader.close()
+
+    def _save_settled(self) -> list[int]:
+        path = self._folder / SETTLED_NAME
+        draft = path.with_suffix(".draft")
+        draft.write_bytes(msgspec.json.encode(self._settled))
+        draft.replace(path)
+        done = [n for n in segments(self._folder) if n < self._settled.segment]
+        for number in done:
+            segment_path(self._folder, number).unlink(missing_ok=True)
+        return done
+
+
+def _load_settled(folder: Path) -> Position:
+    try:
+        return msgspec.json.decode((folder / SETTLED_NAME).read_bytes(), type=Position)
+    except (OSError, msgspec.DecodeError):
+        return Position(0, 0)  # send all: what was stored already is recognised by its id
+
+
+async def send_frame(bus: Redis, payloads: list[bytes]) -> None:
+    """Add one entry that carries all `payloads`; never with MAXLEN, which drops unread ones."""
+    await bus.xadd(
+        streams.CLICKS,
+        {
+            streams.CLICKS_SCHEMA: streams.CLICKS_SCHEMA_VERSION,
+            streams.CLICKS_COUNT: len(payloads),
+            streams.CLICKS_BATCH: b"[%b]" % b",".join(payloads),
+        },
+    )
+    metrics.CLICKS_SENT.inc(len(payloads))
+    metrics.FRAMES_SENT.inc()

@@ -1,0 +1,71 @@
+"""The reading end of a journal: from a position to the clicks after it."""
+
+import os
+from pathlib import Path
+
+import msgspec
+
+from redirector.journal import Position, decode_line, segment_path, segments
+
+READ_BYTES = 64 << 10  # of one read; a click's line is far shorter
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """Payloads in the order they were written, and the position behind them."""
+
+    payloads: list[bytes]
+    position: Position
+    corrupt: int = 0  # lines whose checksum is wrong: a power cut's torn tail
+
+
+class JournalReader:
+    """Reads one folder's segments; the writer may be at work in the last one."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._number = -1
+        self._descriptor = -1
+
+    def read(self, start: Position) -> Batch:
+        """Return some clicks after `start`, none where all are read."""
+        position = start
+        while True:
+            chunk = self._chunk(position)
+            if chunk:
+                return _split(chunk, position)
+            following = [n for n in segments(self._folder) if n > position.segment]
+            if not following:
+                return Batch([], position)
+            # The writer may have appended between our read and its closing of the segment.
+            chunk = self._chunk(position)
+            if chunk:
+                return _split(chunk, position)
+            position = Position(following[0], 0)
+
+    def close(self) -> None:
+        """Close the open segment."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+            self._number = -1
+
+    def _chunk(self, position: Position) -> bytes:
+        if self._number != position.segment:
+            self.close()
+            try:
+                path = segment_path(self._folder, position.segment)
+                self._descriptor = os.open(path, os.O_RDONLY)
+            except FileNotFoundError:
+                return b""
+            self._number = position.segment
+        return os.pread(self._descriptor, READ_BYTES, position.offset)
+
+
+def _split(chunk: bytes, start: Position) -> Batch:
+    end = chunk.rfind(b"\n") + 1
+    if not end:  # a torn tail without its line feed: nothing after it in this segment
+        return Batch([], Position(start.segment, start.offset + len(chunk)), corrupt=1)
+    lines = chunk[: end - 1].split(b"\n")
+    payloads = [payload for line in lines if (payload := decode_line(line)) is not None]
+    position = Position(start.segment, start.offset + end)
+    return Batch(payloads, position, corrupt=len(lines) - len(payloads))

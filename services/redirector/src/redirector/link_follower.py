@@ -1,0 +1,113 @@
+"""Follows the stream of changes, so that the near cache can be trusted."""
+
+import asyncio
+import logging
+import random
+import time
+from typing import cast
+
+import msgspec
+from redis.asyncio import Redis
+
+from redirector import metrics
+from redirector.near_cache import NearCache
+from shared import streams
+from shared.errors import REDIS_ERRORS
+from shared.events import LinkChanged, LinkMessage, link_message_decoder
+
+log = logging.getLogger(__name__)
+
+BLOCK_MS = 1_000
+SOCKET_TIMEOUT_SECONDS = BLOCK_MS / 1000 + 1.0  # a dead line is noticed within this
+READ_COUNT = 500
+SILENT_SECONDS = 3.0  # the relay's heartbeat comes every second
+FLUSH_SECONDS = 30.0
+RETRY_SECONDS = 0.2
+
+
+class LinkFollower:
+    """Reads the stream `links` from where it joined, and corrects the near cache."""
+
+    def __init__(self, bus: Redis, near: NearCache) -> None:
+        self._bus = bus
+        self._near = near
+        self._cursor: bytes | None = None
+        self._run_id = ""
+        self._whole_until = float("-inf")  # monotonic: all changes announced before are known
+
+    def is_fresh(self) -> bool:
+        """Tell whether every change announced until a moment ago is known here."""
+        return time.monotonic() - self._whole_until < SILENT_SECONDS
+
+    async def run(self) -> None:
+        """Follow until cancelled; the bus may come and go."""
+        while True:
+            try:
+                await self._join()
+                while True:
+                    await self._read()
+            except REDIS_ERRORS as error:
+                log.warning("links.retry", extra={"error": repr(error)})
+                await asyncio.sleep(RETRY_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311
+
+    async def _join(self) -> None:
+        """Go on from the cursor if nothing can have been missed, else start afresh."""
+        run_id = (await self._bus.info("server"))["run_id"]
+        first, last = await self._bounds()
+        if self._cursor is None or run_id != self._run_id or not first <= _key(self._cursor):
+            # Note the end first, then forget: what is read from now on is covered by the stream.
+            self._cursor = b"%d-%d" % last
+            self._flush("joined")
+        self._run_id = run_id
+
+    async def _bounds(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Return the stream's first and last id as numbers; zeros where it is empty."""
+        first = cast("streams.Entries", await self._bus.xrange(streams.LINKS, count=1))
+        last = cast("streams.Entries", await self._bus.xrevrange(streams.LINKS, count=1))
+        return (_key(first[0][0]), _key(last[0][0])) if first and last else ((0, 0), (0, 0))
+
+    async def _read(self) -> None:
+        sent_at = time.monotonic()
+        assert self._cursor is not None
+        reply = cast(
+            "list[tuple[bytes, streams.Entries]]",
+            await self._bus.xread({streams.LINKS: self._cursor}, count=READ_COUNT, block=BLOCK_MS),
+        )
+        metrics.FEED_AGE.set(sent_at - self._whole_until)
+        for _, entries in reply:
+            for entry_id, fields in entries:
+                self._cursor = entry_id
+                self._take(fields, sent_at, is_whole=len(entries) < READ_COUNT)
+
+    def _take(self, fields: dict[bytes, bytes], sent_at: float, *, is_whole: bool) -> None:
+        try:
+            message: LinkMessage = link_message_decoder.decode(fields[streams.LINKS_MESSAGE])
+        except (KeyError, msgspec.DecodeError) as error:
+            # A change we cannot read, perhaps of a newer release: trust nothing remembered.
+            log.warning("links.undecodable", extra={"error": repr(error)})
+            self._flush("undecodable")
+            return
+        if isinstance(message, LinkChanged):
+            self._near.announce(message.code, message.record)
+        elif is_whole:
+            self._mark_whole(sent_at)
+
+    def _mark_whole(self, sent_at: float) -> None:
+        """Note that the relay lives and that we know all it announced before `sent_at`.
+
+        The reply's own time would not do: a worker that was stopped for a while finds an old
+        reply in its socket.
+        """
+        if sent_at - self._whole_until > FLUSH_SECONDS:
+            self._flush("silent")
+        self._whole_until = sent_at
+
+    def _flush(self, reason: str) -> None:
+        self._near.flush()
+        metrics.NEAR_FLUSHES.inc()
+        log.info("links.flushed", extra={"reason": reason})
+
+
+def _key(entry_id: bytes) -> tuple[int, int]:
+    milliseconds, _, sequence = entry_id.partition(b"-")
+    return int(milliseconds), int(sequence)

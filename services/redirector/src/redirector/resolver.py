@@ -1,0 +1,158 @@
+"""From a code to its record: near cache, shared cache, PostgreSQL; stale rather than nothing."""
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from typing import Literal
+
+import msgspec
+from redis.asyncio import Redis
+
+from redirector import link_repository, metrics
+from redirector.dependency import Dependency, DependencyDown
+from redirector.link_follower import LinkFollower
+from redirector.near_cache import NearCache
+from shared import link_cache
+from shared.errors import DATABASE_UNAVAILABLE, REDIS_ERRORS, Unavailable
+from shared.events import LinkRecord
+from shared.postgres import Pool
+
+CACHE_TIMEOUT_SECONDS = 0.05
+DATABASE_TIMEOUT_SECONDS = 1.0  # outermost: waiting for a connection and the query
+VISITOR_TIMEOUT_SECONDS = 1.5
+MAX_LOADS = 256  # codes being loaded at once; a visitor beyond is told to come back
+STALE_MAX_SECONDS = 24 * 3600.0
+
+NO_CODE = "-"  # too short for a code: asks the stores without finding anything
+
+Source = Literal["near", "cache", "database", "stale"]
+
+
+class Resolution(msgspec.Struct, frozen=True):
+    """A record and where it came from."""
+
+    record: LinkRecord
+    source: Source
+
+
+Load = Callable[[str], Coroutine[object, object, Resolution]]
+
+
+class Resolver:
+    """Resolves codes of one domain for one worker."""
+
+    def __init__(
+        self, near: NearCache, follower: LinkFollower, cache: Redis, pool: Pool, domain: int
+    ) -> None:
+        self._near = near
+        self._follower = follower
+        self._cache = cache
+        self._pool = pool
+        self._domain = domain
+        self._loads: dict[str, asyncio.Task[Resolution]] = {}
+        self._cache_guard = Dependency(
+            "cache", timeout=CACHE_TIMEOUT_SECONDS, unavailable=REDIS_ERRORS
+        )
+        self._database_guard = Dependency(
+            "database", timeout=DATABASE_TIMEOUT_SECONDS, unavailable=DATABASE_UNAVAILABLE
+        )
+
+    async def resolve(self, code: str) -> Resolution:
+        """Return the record of `code`; raises `Unavailable` where nobody can tell."""
+        if self._follower.is_fresh():
+            entry = self._near.get(code)
+            if entry is not None:
+                if time.time() > entry.revalidate_at and len(self._loads) < MAX_LOADS:
+                    self._load_once(code, self._revalidate)
+                return Resolution(entry.record, "near")
+            if self._near.is_known_unknown(code):
+                unknown = LinkRecord(version=0, state="unknown", cached_at=time.time())
+                return Resolution(unknown, "near")
+        try:
+            async with asyncio.timeout(VISITOR_TIMEOUT_SECONDS):
+                return await asyncio.shield(self._load_once(code, self._load))
+        except (DependencyDown, TimeoutError):
+            return self._stale(code)
+
+    async def close(self) -> None:
+        """Wait for the loads in flight: each is bounded by its time limits."""
+        await asyncio.gather(*self._loads.values(), return_exceptions=True)
+
+    async def check(self) -> None:
+        """Raise `DependencyDown` unless the shared cache or PostgreSQL answers."""
+        try:
+            await self._cached(NO_CODE)
+        except DependencyDown:
+            await self._read(NO_CODE)
+
+    def _load_once(self, code: str, load: Load) -> asyncio.Task[Resolution]:
+        """Return the one load of `code` under way; a visitor who leaves does not end it."""
+        task = self._loads.get(code)
+        if task is None:
+            if len(self._loads) >= MAX_LOADS:
+                raise Unavailable
+            task = asyncio.get_running_loop().create_task(load(code))
+            self._loads[code] = task
+            task.add_done_callback(lambda done: self._forget(code, done))
+        return task
+
+    def _forget(self, code: str, task: asyncio.Task[Resolution]) -> None:
+        del self._loads[code]
+        if not task.cancelled():
+            task.exception()  # mark as seen: the visitors may all have left
+
+    async def _load(self, code: str) -> Resolution:
+        generation = self._near.generation
+        try:
+            cached = await self._cached(code)
+        except DependencyDown:
+            cached = None
+        if cached is None:
+            return await self._revalidate(code)
+        return Resolution(self._remember(code, cached, generation), "cache")
+
+    async def _revalidate(self, code: str) -> Resolution:
+        """Read PostgreSQL, and fill the shared cache if nothing changed meanwhile."""
+        generation = self._near.generation
+        token = await self._take_lease(code)
+        record = await self._read(code)
+        if token is not None:
+            await self._fill(code, token, record)
+        return Resolution(self._remember(code, record, generation), "database")
+
+    async def _take_lease(self, code: str) -> str | None:
+        try:
+            return await self._cache_guard.ask(
+                lambda: link_cache.take_lease(self._cache, self._domain, code)
+            )
+        except DependencyDown:
+            return None
+
+    async def _fill(self, code: str, token: str, record: LinkRecord) -> None:
+        try:
+            filled = await self._cache_guard.ask(
+                lambda: link_cache.fill(self._cache, self._domain, code, token, record)
+            )
+        except DependencyDown:
+            return
+        if not filled:
+            metrics.LEASES_LOST.inc()
+
+    async def _cached(self, code: str) -> LinkRecord | None:
+        return await self._cache_guard.ask(lambda: link_cache.get(self._cache, self._domain, code))
+
+    async def _read(self, code: str) -> LinkRecord:
+        return await self._database_guard.ask(
+            lambda: link_repository.find(self._pool, self._domain, code)
+        )
+
+    def _remember(self, code: str, record: LinkRecord, generation: int) -> LinkRecord:
+        newest = self._near.store(code, record, generation)
+        metrics.NEAR_LINKS.set(len(self._near))
+        return newest
+
+    def _stale(self, code: str) -> Resolution:
+        record = self._near.get_stale(code)
+        if record is None or time.time() - record.cached_at > STALE_MAX_SECONDS:
+            raise Unavailable
+        return Resolution(record, "stale")

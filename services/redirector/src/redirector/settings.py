@@ -1,0 +1,28 @@
+"""What an operator may set of a redirector; read once, in `__main__`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from shared import settings
+
+Port = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
+
+
+class Settings(settings.Settings, frozen=True, kw_only=True):
+    """Sizes are in bytes, times in seconds."""
+
+    postgres_dsn: str
+    cache_url: str
+    bus_url: str
+    journal_dir: Path
+    host: str = "127.0.0.1"
+    port: Port = 8000
+    metrics_host: str = "127.0.0.1"
+    metrics_port: Port = 9100
+    trusted_proxies: str = "127.0.0.1"
+    log_level: str = "INFO"
+    near_cache_links: Annotated[int, msgspec.Meta(ge=1)] = 100_000
+    journal_max_bytes: Annotated[int, msgspec.Meta(ge=1 << 20)] = 512 << 20
+    journal_segment_bytes: Annotated[int, msgspec.Meta(ge=1 << 12)] = 16 << 20
