@@ -1,0 +1,70 @@
+"""Run event-ingest: `python -m event_ingest`, settings from the environment."""
+
+import asyncio
+import logging
+import signal
+
+import prometheus_client
+import uvloop
+
+from event_ingest import consumer_group
+from event_ingest.consumer import Consumer
+from event_ingest.consumer_group import ConsumerGroup
+from event_ingest.keeper import keep_partitions, keep_stream
+from event_ingest.settings import Settings
+from shared import logs, postgres, redis_client
+from shared.settings import load
+from shared.tasks import background
+
+log = logging.getLogger(__name__)
+
+POOL_SIZE = 2
+QUERY_TIMEOUT_SECONDS = 10.0
+
+
+async def run(settings: Settings) -> None:
+    """Consume until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with (
+        redis_client.connect(
+            settings.bus_url,
+            name="event-ingest",
+            max_connections=4,
+            timeout=consumer_group.SOCKET_TIMEOUT_SECONDS,
+        ) as bus,
+        await postgres.create_pool(
+            settings.postgres_dsn,
+            name="event-ingest",
+            max_size=POOL_SIZE,
+            command_timeout=QUERY_TIMEOUT_SECONDS,
+        ) as pool,
+    ):
+        consumer = Consumer(
+            ConsumerGroup(bus, settings.consumer),
+            pool,
+            stop,
+            batch_events=settings.batch_events,
+            claim_idle_seconds=settings.claim_idle_seconds,
+        )
+        log.info("ingest.started", extra={"consumer": settings.consumer})
+        async with (
+            background(keep_stream(bus), name="keep_stream"),
+            background(keep_partitions(pool), name="keep_partitions"),
+        ):
+            await consumer.run()
+    log.info("ingest.stopped")
+
+
+def main() -> None:
+    """Run until told to stop; a consumer that fails ends the process with an error."""
+    settings = load(Settings)
+    logs.configure("event-ingest", settings.log_level)
+    prometheus_client.start_http_server(settings.metrics_port, settings.metrics_host)
+    uvloop.run(run(settings))
+
+
+if __name__ == "__main__":
+    main()

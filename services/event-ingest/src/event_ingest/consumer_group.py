@@ -1,0 +1,121 @@
+"""The stream `clicks` as the group `ingest` reads it: hides redis-py's reply shapes."""
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import msgspec
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from event_ingest.frames import DeadLetter
+from shared import streams
+
+BLOCK_MS = 1_000
+SOCKET_TIMEOUT_SECONDS = BLOCK_MS / 1000 + 4.0  # above BLOCK, or an idle stream looks dead
+CLAIM_COUNT = 50
+
+
+class Lag(msgspec.Struct, frozen=True):
+    """How far behind the group is; ages in seconds."""
+
+    waiting: int
+    pending: int
+    oldest_pending: float
+
+
+class ConsumerGroup:
+    """One consumer of the group."""
+
+    def __init__(self, bus: Redis, consumer: str) -> None:
+        self._bus = bus
+        self._consumer = consumer
+
+    async def ensure(self) -> None:
+        """Make the group, at the stream's beginning, unless it is there."""
+        try:
+            # Not at "$": what was published before would never be delivered.
+            await self._bus.xgroup_create(
+                streams.CLICKS, streams.INGEST_GROUP, id="0", mkstream=True
+            )
+        except ResponseError as error:
+            if not str(error).startswith("BUSYGROUP"):
+                raise
+
+    async def read_own(self, after: bytes, count: int) -> streams.Entries:
+        """Return entries that this consumer was given before and has not acknowledged."""
+        return await self._read(after, count, block=None)
+
+    async def read_new(self, count: int) -> streams.Entries:
+        """Return entries nobody has been given, waiting up to BLOCK_MS for one."""
+        return await self._read(b">", count, block=BLOCK_MS)
+
+    async def claim(self, idle_seconds: float) -> streams.Entries:
+        """Take over entries that some consumer has left unacknowledged for that long."""
+        reply = await self._bus.xautoclaim(
+            streams.CLICKS,
+            streams.INGEST_GROUP,
+            self._consumer,
+            min_idle_time=int(idle_seconds * 1000),
+            start_id="0-0",
+            count=CLAIM_COUNT,
+        )
+        # Redis 6.2 returns (None, None) for entries that were trimmed; newer ones leave them out.
+        return [(entry_id, fields) for entry_id, fields in reply[1] if entry_id is not None]
+
+    async def deliveries(self, entries: streams.Entries) -> dict[bytes, int]:
+        """Return how often each of these pending entries was delivered."""
+        if not entries:
+            return {}
+        ids = [entry_id for entry_id, _ in entries]
+        rows = cast(
+            "list[dict[str, Any]]",
+            await self._bus.xpending_range(
+                streams.CLICKS,
+                streams.INGEST_GROUP,
+                min=min(ids, key=order),
+                max=max(ids, key=order),
+                count=len(ids),
+                consumername=self._consumer,
+            ),
+        )
+        return {row["message_id"]: row["times_delivered"] for row in rows}
+
+    async def acknowledge(self, ids: Sequence[bytes], dead: Sequence[DeadLetter]) -> None:
+        """Put the dead letters aside and acknowledge the entries, both or neither."""
+        async with self._bus.pipeline(transaction=True) as pipeline:
+            for letter in dead:
+                pipeline.xadd(
+                    streams.CLICKS_DEAD,
+                    {
+                        "entry": letter.entry_id,
+                        "reason": letter.reason,
+                        "explanation": letter.explanation,
+                        "payload": letter.payload,
+                    },
+                )
+            if ids:
+                pipeline.xack(streams.CLICKS, streams.INGEST_GROUP, *ids)
+            await pipeline.execute()
+
+    async def dead_letters(self) -> int:
+        """Return how many dead letters wait for a decision."""
+        return int(await self._bus.xlen(streams.CLICKS_DEAD))
+
+    async def _read(self, after: bytes, count: int, *, block: int | None) -> streams.Entries:
+        reply = cast(
+            "list[tuple[bytes, streams.Entries]]",
+            await self._bus.xreadgroup(
+                streams.INGEST_GROUP,
+                self._consumer,
+                {streams.CLICKS: after},
+                count=count,
+                block=block,
+            ),
+        )
+        return reply[0][1] if reply else []
+
+
+def order(entry_id: bytes) -> tuple[int, int]:
+    """Return what stream ids are ordered by."""
+    milliseconds, _, sequence = entry_id.partition(b"-")
+    return int(milliseconds), int(sequence)

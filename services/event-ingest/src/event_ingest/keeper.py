@@ -1,0 +1,110 @@
+"""Keeps the stream and the table in order: trims, removes consumers, makes partitions, measures."""
+
+import asyncio
+import logging
+import time
+from typing import Any, cast
+
+from redis.asyncio import Redis
+
+from event_ingest import click_repository, metrics
+from event_ingest.consumer_group import order
+from shared import streams
+from shared.errors import OPERATIONAL_ERRORS, REDIS_ERRORS
+from shared.postgres import Pool
+
+log = logging.getLogger(__name__)
+
+KEEP_SECONDS = 5.0
+TURN_KEY = "ingest:keeper"
+TURN_MS = 4_000  # below KEEP_SECONDS: whoever comes first in a round has the turn
+IDLE_MS = 600_000  # a consumer silent for so long, with nothing pending, is gone
+TAIL_SECONDS = 60.0  # acknowledged entries are kept so long for who joins late
+PARTITIONS_SECONDS = 3600.0
+PARTITIONS_RETRY_SECONDS = 5.0
+
+# One step, or the consumer could be given entries between the look and the removal, and
+# XGROUP DELCONSUMER throws what is pending away.
+REMOVE_IDLE_CONSUMERS = """
+local removed = 0
+for _, raw in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
+  local info = {}
+  for i = 1, #raw, 2 do info[raw[i]] = raw[i + 1] end
+  if info.pending == 0 and info.idle > tonumber(ARGV[2]) then
+    redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], info.name)
+    removed = removed + 1
+  end
+end
+return removed
+"""
+
+
+async def keep_stream(bus: Redis) -> None:
+    """Every few seconds, one consumer at a time: measure, trim, remove consumers that are gone."""
+    while True:
+        await asyncio.sleep(KEEP_SECONDS)
+        try:
+            await measure(bus)
+            if await bus.set(TURN_KEY, 1, nx=True, px=TURN_MS):
+                await trim(bus)
+                await bus.eval(
+                    REMOVE_IDLE_CONSUMERS, 1, streams.CLICKS, streams.INGEST_GROUP, str(IDLE_MS)
+                )
+        except REDIS_ERRORS as error:
+            log.warning("keeper.retry", extra={"error": repr(error)})
+
+
+async def keep_partitions(pool: Pool) -> None:
+    """Every hour, make the partitions of the week to come."""
+    while True:
+        try:
+            await click_repository.ensure_week(pool)
+        except OPERATIONAL_ERRORS as error:
+            log.warning("keeper.partitions_retry", extra={"error": repr(error)})
+            await asyncio.sleep(PARTITIONS_RETRY_SECONDS)
+        else:
+            await asyncio.sleep(PARTITIONS_SECONDS)
+
+
+async def trim(bus: Redis) -> int:
+    """Remove what every group has acknowledged, but for the tail; return how many entries."""
+    tail = int((time.time() - TAIL_SECONDS) * 1000)
+    needed = [order(await _first_needed(bus, group)) for group in await _groups(bus)]
+    milliseconds, sequence = min([(tail, 0), *needed])
+    return int(
+        await bus.xtrim(streams.CLICKS, minid=f"{milliseconds}-{sequence}", approximate=True)
+    )
+
+
+async def measure(bus: Redis) -> None:
+    """Export how far behind our group is."""
+    for group in await _groups(bus):
+        if group["name"] != streams.INGEST_GROUP.encode():
+            continue
+        unread = await bus.xrange(
+            streams.CLICKS, min=b"(" + group["last-delivered-id"], count=MEASURED_ENTRIES
+        )
+        metrics.WAITING.set(len(unread or ()))
+        metrics.PENDING.set(group["pending"])
+        age = 0.0
+        if group["pending"]:
+            age = time.time() - order(await _first_needed(bus, group))[0] / 1000
+        metrics.OLDEST_PENDING_SECONDS.set(max(0.0, age))
+
+
+MEASURED_ENTRIES = 1_000  # Redis 6.2 tells no lag: count up to so many; enough to raise an alarm
+
+
+async def _groups(bus: Redis) -> list[dict[str, Any]]:
+    if not await bus.exists(streams.CLICKS):
+        return []
+    return await bus.xinfo_groups(streams.CLICKS)
+
+
+async def _first_needed(bus: Redis, group: dict[str, Any]) -> bytes:
+    """Return the id below which this group needs nothing any more."""
+    if group["pending"]:
+        summary = await bus.xpending(streams.CLICKS, group["name"])
+        if summary["min"] is not None:
+            return cast("bytes", summary["min"])
+    return cast("bytes", group["last-delivered-id"])

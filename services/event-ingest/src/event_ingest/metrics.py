@@ -1,0 +1,31 @@
+"""Metrics of event-ingest, each declared once."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+STORED = Counter("shortwire_ingest_events_stored_total", "Clicks inserted.")
+DUPLICATES = Counter("shortwire_ingest_duplicates_total", "Clicks that were stored before.")
+DEAD = Counter("shortwire_ingest_dead_letters_total", "Clicks or entries put aside.", ["reason"])
+BATCH_EVENTS = Histogram(
+    "shortwire_ingest_batch_events",
+    "Clicks of one transaction.",
+    buckets=(1, 10, 50, 100, 500, 1_000, 2_000, 5_000, 10_000),
+)
+STORE_SECONDS = Histogram(
+    "shortwire_ingest_store_seconds",
+    "Time of one transaction.",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5),
+)
+CLICK_TO_ROW_SECONDS = Histogram(
+    "shortwire_ingest_click_to_row_seconds",
+    "From a batch's oldest click to its committed row.",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 600.0),
+)
+RETRIES = Counter("shortwire_ingest_retries_total", "Pauses because a store was away.", ["store"])
+CLAIMED = Counter("shortwire_ingest_claimed_total", "Entries taken over from other consumers.")
+PARTITIONS = Counter("shortwire_ingest_partitions_made_total", "Missing partitions made.")
+WAITING = Gauge("shortwire_ingest_stream_waiting_entries", "Entries not yet read by the group.")
+PENDING = Gauge("shortwire_ingest_pending_entries", "Entries read and not acknowledged.")
+OLDEST_PENDING_SECONDS = Gauge(
+    "shortwire_ingest_oldest_pending_seconds", "Age of the oldest entry not acknowledged."
+)
+LOOPED_AT = Gauge("shortwire_ingest_last_loop_timestamp_seconds", "When the loop last turned.")

@@ -1,0 +1,20 @@
+"""What an operator may set of event-ingest; read once, in `__main__`."""
+
+from typing import Annotated
+
+import msgspec
+
+from shared import settings
+
+
+class Settings(settings.Settings, frozen=True, kw_only=True):
+    """`consumer` must stay the same over restarts: what it left pending is found by it."""
+
+    postgres_dsn: str
+    bus_url: str
+    consumer: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    metrics_host: str = "127.0.0.1"
+    metrics_port: Annotated[int, msgspec.Meta(ge=1, le=65_535)] = 9102
+    claim_idle_seconds: Annotated[float, msgspec.Meta(gt=0)] = 60.0
+    batch_events: Annotated[int, msgspec.Meta(ge=1, le=20_000)] = 2_000
+    log_level: str = "INFO"

@@ -1,0 +1,55 @@
+"""Store a batch of clicks; what PostgreSQL refuses is found by halving and put aside."""
+
+import time
+from collections.abc import Sequence
+
+import asyncpg
+import msgspec
+from asyncpg.exceptions import _base
+
+from event_ingest import click_repository, metrics
+from event_ingest.frames import DeadLetter, Decoded
+from shared.events import Click
+from shared.postgres import Pool
+
+# The server's refusal of a value, and the client's own, which is no subclass of it.
+REFUSED: tuple[type[Exception], ...] = (asyncpg.DataError, _base.DataError)
+
+
+async def store(pool: Pool, decoded: Decoded) -> list[DeadLetter]:
+    """Commit every click that can be stored; return the refused ones. Repeating is harmless."""
+    refused: list[DeadLetter] = []
+    pairs = list(zip(decoded.clicks, decoded.entry_of, strict=True))
+    if pairs:
+        await _store(pool, pairs, refused)
+    return refused
+
+
+async def _store(
+    pool: Pool, pairs: Sequence[tuple[Click, bytes]], refused: list[DeadLetter]
+) -> None:
+    started = time.perf_counter()
+    try:
+        inserted = await click_repository.insert(pool, [click for click, _ in pairs])
+    except REFUSED as error:
+        if len(pairs) == 1:
+            click, entry_id = pairs[0]
+            refused.append(
+                DeadLetter(
+                    entry_id=entry_id,
+                    reason="refused",
+                    explanation=str(error),
+                    payload=msgspec.json.encode(click),
+                )
+            )
+            return
+        middle = len(pairs) // 2
+        await _store(pool, pairs[:middle], refused)
+        await _store(pool, pairs[middle:], refused)
+        return
+    metrics.STORE_SECONDS.observe(time.perf_counter() - started)
+    metrics.BATCH_EVENTS.observe(len(pairs))
+    metrics.STORED.inc(inserted)
+    metrics.DUPLICATES.inc(len(pairs) - inserted)
+    oldest = min(click.at for click, _ in pairs).timestamp()
+    metrics.CLICK_TO_ROW_SECONDS.observe(max(0.0, time.time() - oldest))

@@ -1,0 +1,85 @@
+"""A consumer in this process, before real stores, with the rights it has in production."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any, cast
+from uuid import uuid4
+
+import asyncpg
+import pytest
+from redis.asyncio import Redis
+
+from event_ingest.consumer import Consumer
+from event_ingest.consumer_group import ConsumerGroup
+from shared import streams
+from shared.events import Click, encoder
+from shared.postgres import Pool
+from tests.conftest import database_url
+
+
+def click(**changes: Any) -> Click:
+    values = {"id": uuid4(), "at": datetime.now(UTC), "code": "abc123", "url_id": 1, **changes}
+    return Click(**values)
+
+
+async def publish(bus: Redis, clicks: list[Click], *, frames: int = 1) -> None:
+    size = -(-len(clicks) // frames)
+    for start in range(0, len(clicks), size):
+        await add(bus, encoder.encode(clicks[start : start + size]))
+
+
+async def add(bus: Redis, batch: bytes) -> bytes:
+    fields: Any = {streams.CLICKS_SCHEMA: 1, streams.CLICKS_BATCH: batch}
+    return cast("bytes", await bus.xadd(streams.CLICKS, fields))
+
+
+async def pending(bus: Redis) -> int:
+    return int((await bus.xpending(streams.CLICKS, streams.INGEST_GROUP))["pending"])
+
+
+async def stored(pool: Pool) -> tuple[int, int]:
+    """Rows, and the sum of the roll-ups: they must always agree."""
+    rows = await pool.fetchval("SELECT count(*) FROM events WHERE event_type = 'redirect'")
+    return rows, int(await pool.fetchval("SELECT coalesce(sum(clicks), 0) FROM clicks_hourly"))
+
+
+@pytest.fixture
+async def ingest_pool(database: str) -> AsyncIterator[Pool]:
+    """Connections with the rights of the role `shortwire_ingest` only."""
+    server, _, name = database.rpartition("/")
+    dsn = database_url(f"{server}/postgres", name, "shortwire_ingest")
+    async with asyncpg.create_pool(dsn, min_size=0, max_size=2) as pool:
+        yield pool
+
+
+class Consumers:
+    def __init__(self, bus: Redis, pool: Pool) -> None:
+        self._bus = bus
+        self._pool = pool
+
+    def group(self, name: str) -> ConsumerGroup:
+        return ConsumerGroup(self._bus, name)
+
+    def make(self, name: str = "ingest-1", *, claim_idle_seconds: float = 60.0) -> Consumer:
+        return Consumer(
+            self.group(name),
+            self._pool,
+            asyncio.Event(),
+            batch_events=2000,
+            claim_idle_seconds=claim_idle_seconds,
+        )
+
+    async def drain(self, name: str = "ingest-1") -> int:
+        """Take what is new until nothing is; return the clicks."""
+        consumer, group = self.make(name), self.group(name)
+        await group.ensure()
+        total = 0
+        while entries := await group._read(b">", 100, block=None):
+            total += await consumer.process(entries)
+        return total
+
+
+@pytest.fixture
+def consumers(bus: Redis, ingest_pool: Pool) -> Consumers:
+    return Consumers(bus, ingest_pool)

@@ -1,0 +1,269 @@
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import cast
+
+import pytest
+from redis.asyncio import Redis
+
+from event_ingest import consumer as consumer_module
+from event_ingest import keeper
+from event_ingest.consumer import TooManyDeadLetters
+from event_ingest.replay_dead import replay
+from shared import streams
+from shared.postgres import Pool
+from tests.integration.event_ingest.conftest import (
+    Consumers,
+    add,
+    click,
+    pending,
+    publish,
+    stored,
+)
+
+
+async def dead(bus: Redis) -> list[dict[bytes, bytes]]:
+    entries = cast("streams.Entries", await bus.xrange(streams.CLICKS_DEAD))
+    return [fields for _, fields in entries]
+
+
+async def test_a_click_is_a_redirect_event_with_its_facts(
+    bus: Redis, pool: Pool, consumers: Consumers
+):
+    sent = click(user_id=7, referrer="https://a.example", user_agent="B/1", request_id="r1")
+    await publish(bus, [sent])
+
+    await consumers.drain()
+
+    row = await pool.fetchrow("SELECT *, details::text AS text FROM events")
+    assert row is not None
+    assert (row["event_id"], row["at"], row["event_type"]) == (sent.id, sent.at, "redirect")
+    assert (row["url_id"], row["user_id"]) == (1, 7)
+    assert row["text"] == (
+        '{"referrer": "https://a.example", "request_id": "r1", '
+        '"short_code": "abc123", "user_agent": "B/1"}'
+    )
+
+
+async def test_an_event_published_twice_is_stored_and_counted_once(
+    bus: Redis, pool: Pool, consumers: Consumers
+):
+    clicks = [click() for _ in range(10)]
+    await publish(bus, clicks)
+    await publish(bus, clicks, frames=3)
+    await publish(bus, [clicks[0], clicks[0]])
+
+    await consumers.drain()
+
+    assert await stored(pool) == (10, 10)
+    assert await pending(bus) == 0
+
+
+async def test_a_full_replay_of_the_stream_changes_nothing(
+    bus: Redis, pool: Pool, consumers: Consumers
+):
+    await publish(bus, [click() for _ in range(100)], frames=7)
+    await consumers.drain()
+
+    await bus.xgroup_destroy(streams.CLICKS, streams.INGEST_GROUP)
+    assert await consumers.drain() == 100
+
+    assert await stored(pool) == (100, 100)
+
+
+async def test_what_was_published_before_the_first_consumer_is_stored(
+    bus: Redis, pool: Pool, consumers: Consumers
+):
+    await publish(bus, [click()])
+
+    await consumers.drain("latecomer")
+
+    assert await stored(pool) == (1, 1)
+
+
+async def test_a_consumer_that_starts_again_finishes_what_it_left(
+    bus: Redis, pool: Pool, consumers: Consumers
+):
+    group = consumers.group("ingest-1")
+    await group.ensure()
+    await publish(bus, [click() for _ in range(5)])
+    await group.read_new(10)  # and then it was killed
+
+    consumer = consumers.make("ingest-1")
+    await consumer._finish_own()
+
+    assert await stored(pool) == (5, 5)
+    assert await pending(bus) == 0
+
+
+async def test_what_a_lost_consumer_holds_is_taken_over_and_stored_once(
+    bus: Redis, pool: Pool, consumers: Consumers
+):
+    lost = consumers.group("lost")
+    await lost.ensure()
+    await publish(bus, [click() for _ in range(5)])
+    entries = await lost.read_new(10)
+
+    heir = consumers.make("heir", claim_idle_seconds=0.0)
+    await heir.process(await heir._next())
+    await consumers.make("lost").process(entries)  # it was only slow
+
+    assert await stored(pool) == (5, 5)
+    assert await pending(bus) == 0
+
+
+async def test_a_missing_partition_is_made(bus: Redis, pool: Pool, consumers: Consumers):
+    await publish(bus, [click(), click(at=datetime.now(UTC) - timedelta(days=3))])
+
+    await consumers.drain()
+
+    assert await stored(pool) == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("batch", "reason"),
+    [
+        (b"garbage", b"undecodable"),
+        (b"", b"undecodable"),
+        (b'{"id":1}', b"undecodable"),
+        (b'[{"id":"x"}]', b"undecodable"),
+    ],
+)
+async def test_an_undecodable_entry_is_put_aside_and_the_rest_is_stored(
+    bus: Redis, pool: Pool, consumers: Consumers, batch: bytes, reason: bytes
+):
+    await publish(bus, [click()])
+    entry_id = await add(bus, batch)
+    await publish(bus, [click()])
+
+    await consumers.drain()
+
+    assert await stored(pool) == (2, 2)
+    assert await pending(bus) == 0
+    letters = await dead(bus)
+    assert [(letter[b"entry"], letter[b"reason"]) for letter in letters] == [(entry_id, reason)]
+
+
+async def test_a_click_that_postgresql_refuses_is_found_and_put_aside(
+    bus: Redis, pool: Pool, consumers: Consumers
+):
+    clicks = [click() for _ in range(20)]
+    clicks[13] = click(user_agent="nul\0byte")
+    await publish(bus, clicks)
+
+    await consumers.drain()
+
+    assert await stored(pool) == (19, 19)
+    letters = await dead(bus)
+    assert [letter[b"reason"] for letter in letters] == [b"refused"]
+    assert str(clicks[13].id).encode() in letters[0][b"payload"]
+    assert await pending(bus) == 0
+
+
+async def test_too_many_bad_events_stop_the_consumer_and_nothing_is_acknowledged(
+    bus: Redis, consumers: Consumers
+):
+    await publish(bus, [click(url_id=-1) if n % 10 == 0 else click() for n in range(1500)])
+
+    with pytest.raises(TooManyDeadLetters):
+        await consumers.drain()
+
+    assert await pending(bus) == 1
+    assert await dead(bus) == []
+
+
+async def test_an_entry_that_ends_its_consumers_is_put_aside(
+    bus: Redis, pool: Pool, consumers: Consumers
+):
+    group = consumers.group("ingest-1")
+    await group.ensure()
+    await publish(bus, [click()])
+    await group.read_new(10)
+    for _ in range(consumer_module.MAX_DELIVERIES):
+        await group.read_own(b"0", 10)
+
+    await consumers.make("ingest-1")._finish_own()
+
+    assert await stored(pool) == (0, 0)
+    assert [letter[b"reason"] for letter in await dead(bus)] == [b"redelivered"]
+    assert await pending(bus) == 0
+
+
+async def test_dead_letters_sent_back_are_stored_once_and_gone(
+    bus: Redis, pool: Pool, consumers: Consumers, monkeypatch: pytest.MonkeyPatch
+):
+    late = click(at=datetime.now(UTC) - timedelta(days=500))
+    await publish(bus, [late, click()])
+    await consumers.drain()
+    assert len(await dead(bus)) == 1
+    monkeypatch.setattr("event_ingest.frames.PAST_LIMIT", timedelta(days=1000))
+
+    assert await replay(bus, 10, dry_run=True) == 1
+    assert len(await dead(bus)) == 1
+    assert await replay(bus, 10, dry_run=False) == 1
+    assert await replay(bus, 10, dry_run=False) == 0
+    await consumers.drain()
+
+    assert await stored(pool) == (2, 2)
+    assert await dead(bus) == []
+
+
+async def test_trimming_leaves_what_any_group_has_not_acknowledged(
+    bus: Redis, consumers: Consumers, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(keeper, "TAIL_SECONDS", -10.0)
+    await publish(bus, [click() for _ in range(1000)], frames=1000)
+    await bus.xgroup_create(streams.CLICKS, "analytics", id="0")
+    await consumers.drain()
+
+    assert await keeper.trim(bus) == 0
+
+    reply = cast(
+        "list[tuple[bytes, streams.Entries]]",
+        await bus.xreadgroup("analytics", "a", {streams.CLICKS: ">"}, count=600),
+    )
+    read = reply[0][1]
+    await bus.xack(streams.CLICKS, "analytics", *(entry_id for entry_id, _ in read[1:]))
+    await keeper.trim(bus)
+    assert await bus.xlen(streams.CLICKS) == 1000, "the first entry is still pending"
+
+    await bus.xack(streams.CLICKS, "analytics", read[0][0])
+    await keeper.trim(bus)
+    left = cast("streams.Entries", await bus.xrange(streams.CLICKS))
+    assert 400 <= len(left) < 1000
+    assert left[-1][0] > read[-1][0]
+
+
+async def test_a_silent_consumer_is_removed_only_with_nothing_pending(
+    bus: Redis, consumers: Consumers
+):
+    await publish(bus, [click()])
+    busy = consumers.group("busy")
+    await busy.ensure()
+    await busy.read_new(1)
+    await consumers.group("idle").read_own(b"0", 1)
+    await asyncio.sleep(0.01)
+
+    await bus.eval(keeper.REMOVE_IDLE_CONSUMERS, 1, streams.CLICKS, streams.INGEST_GROUP, "1")
+
+    left = await bus.xinfo_consumers(streams.CLICKS, streams.INGEST_GROUP)
+    assert [consumer["name"] for consumer in left] == [b"busy"]
+
+
+async def test_the_role_of_ingest_can_only_insert(ingest_pool: Pool):
+    for forbidden in ("SELECT * FROM events", "DELETE FROM events", "SELECT * FROM users"):
+        with pytest.raises(Exception, match="permission denied"):
+            await ingest_pool.execute(forbidden)
+
+
+async def test_lag_is_measured(bus: Redis, consumers: Consumers):
+    await publish(bus, [click() for _ in range(4)], frames=4)
+    group = consumers.group("ingest-1")
+    await group.ensure()
+    await group.read_new(1)
+
+    await keeper.measure(bus)
+
+    from event_ingest import metrics
+
+    assert metrics.WAITING._value.get() == 3
+    assert metrics.PENDING._value.get() == 1
