@@ -6,6 +6,7 @@ import re
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
+from typing import Any
 
 import msgspec
 from starlette.datastructures import Headers, MutableHeaders
@@ -151,9 +152,14 @@ async def health(_: Request) -> Response:
     return JSONResponse({"status": "ok"})
 
 
-async def readiness(checks: Mapping[str, Check]) -> Response:
-    """Run each dependency's check: 200 where all pass, else 503 with each one's state."""
+async def readiness(request: Request[Any], checks: Mapping[str, Check]) -> Response:
+    """Run each dependency's check: 200 where all pass, else 503 with each one's state.
+
+    A process that was told to stop is not ready, whatever its dependencies say.
+    """
     states = {name: await _state(check) for name, check in checks.items()}
+    if getattr(request.app.state, "is_leaving", False):
+        states["process"] = "leaving"
     if all(state == "ok" for state in states.values()):
         return JSONResponse({"status": "ok"})
     headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}

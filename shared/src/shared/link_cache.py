@@ -6,6 +6,7 @@ The idea of the lease: Nishtala et al., "Scaling Memcache at Facebook", NSDI 201
 """
 
 import hashlib
+import re
 import secrets
 from collections.abc import Sequence
 from importlib import resources
@@ -17,6 +18,7 @@ from redis.exceptions import NoScriptError
 from shared.events import LinkRecord, encoder, record_decoder
 
 LEASE_MS = 3_000  # longer than the slowest read of PostgreSQL that still answers a visitor
+_ENTRY_KEY = re.compile(rb"u:\{(\d+)/(.+)\}\Z")
 UNKNOWN_MS = 60_000  # life of an entry that says "no such code"
 
 
@@ -53,6 +55,18 @@ async def get(redis: Redis, domain: int, code: str) -> LinkRecord | None:
     """Return the cached record, or None."""
     entry = cast("bytes | None", await redis.get(_entry_key(domain, code)))
     return None if entry is None else record_decoder.decode(entry.partition(b":")[2])
+
+
+async def remove(redis: Redis, domain: int, code: str) -> None:
+    """Remove an entry; any lease stays, so a reader under way may still fill."""
+    await redis.delete(_entry_key(domain, code))
+
+
+async def random_link(redis: Redis) -> tuple[int, str] | None:
+    """Return domain and code of some cached entry, or None where the key drawn is none."""
+    key = await redis.randomkey()
+    match = _ENTRY_KEY.match(key) if isinstance(key, bytes) else None
+    return None if match is None else (int(match[1]), match[2].decode())
 
 
 async def take_lease(redis: Redis, domain: int, code: str) -> str | None:

@@ -1,16 +1,47 @@
 """Run an ASGI application on uvicorn, one process, with our limits."""
 
+import time
+from types import FrameType
+
 import uvicorn
 from starlette.applications import Starlette
 
 KEEP_ALIVE_SECONDS = 75  # longer than the gateway's 60 s, or it would reuse a closing connection
 GRACEFUL_SHUTDOWN_SECONDS = 8  # below the 10 s after which the supervisor kills
 BACKLOG = 2048
+LEAVE_SECONDS = 0.5  # between "not ready" and the closing of the listener
+
+
+class LeavingServer(uvicorn.Server):
+    """On the first signal says "not ready" (`app.state.is_leaving`), and only then stops listening.
+
+    A balancer that asks for readiness has sent its requests elsewhere when the listener closes.
+    A second signal stops at once.
+    """
+
+    def __init__(self, config: uvicorn.Config, app: Starlette) -> None:
+        super().__init__(config)
+        self._app = app
+        self._leave_at: float | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Take a signal."""
+        super().handle_exit(sig, frame)
+        if self._leave_at is None:
+            self._leave_at = time.monotonic() + LEAVE_SECONDS
+            self._app.state.is_leaving = True
+            self.should_exit = False
+
+    async def on_tick(self, counter: int) -> bool:
+        """Tell uvicorn's loop, ten times a second, whether to stop."""
+        if self._leave_at is not None and time.monotonic() >= self._leave_at:
+            self.should_exit = True
+        return await super().on_tick(counter)
 
 
 def serve(app: Starlette, *, host: str, port: int, trusted_proxies: str) -> None:
     """Serve until SIGTERM or SIGINT; `trusted_proxies` may set the client's address."""
-    uvicorn.run(
+    config = uvicorn.Config(
         app,
         host=host,
         port=port,
@@ -27,3 +58,8 @@ def serve(app: Starlette, *, host: str, port: int, trusted_proxies: str) -> None
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACEFUL_SHUTDOWN_SECONDS,
     )
+    app.state.is_leaving = False
+    server = LeavingServer(config, app)
+    server.run()
+    if not server.started:
+        raise SystemExit(1)

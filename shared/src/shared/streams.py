@@ -2,9 +2,7 @@
 
 from typing import TypeAlias
 
-Entries: TypeAlias = list[
-    tuple[bytes, dict[bytes, bytes]]
-]  # id, fields
+Entries: TypeAlias = list[tuple[bytes, dict[bytes, bytes]]]  # id, fields
 
 CLICKS = "clicks"  # one entry is one frame: a JSON array of clicks
 CLICKS_BATCH = b"batch"  # field of an entry of CLICKS: the array

@@ -1,8 +1,11 @@
 import asyncio
 from typing import cast
 
+import pytest
 from redis.asyncio import Redis
 
+from redirector import cache_sampler, metrics
+from redirector.cache_sampler import CacheSampler
 from shared import link_cache, streams
 from shared.events import LinkRecord
 from tests.integration.redirector.conftest import Links, Redirector, Start, eventually
@@ -173,3 +176,34 @@ async def test_links_redirect_without_the_cache(start: Start, links: Links):
         answers = [await target(redirector) for _ in range(20)]
 
     assert set(answers) == {OLD}
+
+
+async def test_the_sampler_finds_and_heals_an_entry_unlike_its_row(
+    links: Links, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(cache_sampler, "ON_ITS_WAY_SECONDS", 0.01)
+    old = await links.put("abc123", OLD)
+    await links.put("abc123", NEW)
+    token = cast("str", await link_cache.take_lease(links.cache, 1, "abc123"))
+    await link_cache.fill(links.cache, 1, "abc123", token, old)
+    before = metrics.CACHE_INCONSISTENT._value.get()
+
+    await CacheSampler(links.cache, links.pool).sample()
+
+    assert metrics.CACHE_INCONSISTENT._value.get() == before + 1
+    assert await link_cache.get(links.cache, 1, "abc123") is None
+
+
+async def test_the_sampler_lets_a_change_on_its_way_arrive(links: Links):
+    old = await links.put("abc123", OLD)
+    new = await links.put("abc123", NEW)
+    token = cast("str", await link_cache.take_lease(links.cache, 1, "abc123"))
+    await link_cache.fill(links.cache, 1, "abc123", token, old)
+    before = metrics.CACHE_INCONSISTENT._value.get()
+
+    sampling = asyncio.ensure_future(CacheSampler(links.cache, links.pool).sample())
+    await asyncio.sleep(0.1)
+    await link_cache.apply(links.cache, 1, "abc123", new)
+    await sampling
+
+    assert metrics.CACHE_INCONSISTENT._value.get() == before

@@ -8,6 +8,7 @@ from starlette.middleware import Middleware
 from starlette.routing import Route
 
 from redirector import link_follower
+from redirector.cache_sampler import CacheSampler
 from redirector.click_recorder import ClickRecorder
 from redirector.handlers import State, follow, health, ready
 from redirector.link_follower import LinkFollower
@@ -80,6 +81,7 @@ def create_app(settings: Settings) -> Starlette:
                 async with (
                     background(clicks.run(), name="clicks"),
                     background(follower.run(), name="links"),
+                    background(CacheSampler(cache, pool).run(), name="sampler"),
                 ):
                     yield {"resolver": resolver, "clicks": clicks}
                     await resolver.close()

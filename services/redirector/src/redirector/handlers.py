@@ -75,4 +75,4 @@ def _count(status: int, source: str, started: float) -> None:
 
 async def ready(request: Request[State]) -> Response:
     """Answer whether links can be resolved."""
-    return await readiness({"stores": request.state["resolver"].check})
+    return await readiness(request, {"stores": request.state["resolver"].check})

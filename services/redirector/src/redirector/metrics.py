@@ -23,6 +23,12 @@ DEPENDENCY_ERRORS = Counter(
 LEASES_LOST = Counter(
     "shortwire_redirector_leases_lost_total", "Fills refused: the link changed meanwhile."
 )
+CACHE_SAMPLES = Counter(
+    "shortwire_redirector_cache_samples_total", "Entries compared with their rows."
+)
+CACHE_INCONSISTENT = Counter(
+    "shortwire_redirector_cache_inconsistent_total", "Entries that stayed unlike their rows."
+)
 FEED_AGE = Gauge(
     "shortwire_redirector_links_feed_age_seconds", "Since changes of links were last known whole."
 )
