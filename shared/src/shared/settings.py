@@ -29,9 +29,16 @@ def load(kind: type[AnySettings], environ: Mapping[str, str] = os.environ) -> An
         if file and field not in values:
             values[field] = _read_secret(field, Path(file))
     try:
-        return msgspec.convert(values, kind, strict=False)
+        return msgspec.convert(values, kind, strict=False, dec_hook=_from_text)
     except msgspec.ValidationError as error:
         raise SystemExit(f"Wrong setting: {error}") from None
+
+
+def _from_text(kind: type[object], value: object) -> object:
+    """Convert what msgspec has no rule for: a folder or file."""
+    if kind is Path and isinstance(value, str):
+        return Path(value)
+    raise NotImplementedError(f"No setting can be a {kind.__name__}")
 
 
 def _read_secret(field: str, path: Path) -> str:
