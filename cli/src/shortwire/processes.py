@@ -8,12 +8,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
 POLL_SECONDS = 0.02
 LOG_TAIL_LINES = 5
+PROC_STATUS = Path("/proc/self/status")
 
 
 class StartError(Exception):
@@ -44,11 +46,24 @@ def unprivileged_user() -> pwd.struct_passwd:
 
 
 def give_to_children(path: Path) -> None:
-    """Make `path` a folder that only the user of the children may enter."""
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """Make `path` a folder, unless it is a file, that only the user of the children may use."""
+    if not path.exists():
+        path.mkdir(mode=0o700, parents=True)
     if is_root():
         user = unprivileged_user()
         os.chown(path, user.pw_uid, user.pw_gid)
+
+
+def path_capability(status: str) -> str | None:
+    """Return the weakest capability that passes closed folders, of those `status` permits.
+
+    `status` is the text of /proc/self/status. A plain root has the first one, which only reads;
+    Docker's default set has only the second. Numbers: linux/capability.h.
+    """
+    line = next((line for line in status.splitlines() if line.startswith("CapPrm:")), "CapPrm: 0")
+    permitted = int(line.split()[1], 16)
+    known = {"dac_read_search": 2, "dac_override": 1}
+    return next((name for name, bit in known.items() if permitted >> bit & 1), None)
 
 
 def wrap(argv: Sequence[str], stop_signal: signal.Signals) -> list[str]:
@@ -56,6 +71,8 @@ def wrap(argv: Sequence[str], stop_signal: signal.Signals) -> list[str]:
 
     PostgreSQL refuses root. The one capability that stays (passing closed folders) lets the
     child reach a checkout in a folder that only root may enter, such as /root.
+    The kernel sends `stop_signal` when the thread that started the child ends: start children
+    from the main thread.
     """
     setpriv = shutil.which("setpriv")
     if setpriv is None:
@@ -69,24 +86,31 @@ def wrap(argv: Sequence[str], stop_signal: signal.Signals) -> list[str]:
     if is_root():
         user = unprivileged_user()
         options += [f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
-        options += ["--inh-caps=-all,+dac_override", "--ambient-caps=-all,+dac_override"]
+        capability = path_capability(PROC_STATUS.read_text())
+        kept = f"-all,+{capability}" if capability else "-all"
+        options += [f"--inh-caps={kept}", f"--ambient-caps={kept}"]
     return [setpriv, *options, "--", *argv]
 
 
 class Child:
-    """A running `Program`; its output goes to a log file."""
+    """A running `Program`; its output goes to a log file.
 
-    def __init__(self, program: Program, log_path: Path) -> None:
+    Descriptors in `keep_open` stay open in the child and in whatever it starts.
+    """
+
+    def __init__(self, program: Program, log_path: Path, keep_open: Sequence[int] = ()) -> None:
         self.program = program
         self.log_path = log_path
+        self.started_at = time.monotonic()
         with log_path.open("ab") as log:
             self.process = subprocess.Popen(
                 wrap(program.argv, program.stop_signal),
-                env={**os.environ, **program.environ},
+                env=environment(program.environ),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # the terminal's Ctrl-C is ours to pass on, in order
+                pass_fds=keep_open,
             )
 
     @property
@@ -98,18 +122,18 @@ class Child:
         """Tell whether the process lives."""
         return self.process.poll() is None
 
-    def wait_ready(self) -> None:
-        """Return once the program is ready; raise `StartError` if it ends or takes too long."""
-        deadline = time.monotonic() + self.program.ready_seconds
-        while not self.program.is_ready():
-            if not self.is_running():
-                raise StartError(f"{self.program.name} ended at once: {self.last_words()}")
-            if time.monotonic() > deadline:
-                raise StartError(
-                    f"{self.program.name} was not ready within "
-                    f"{self.program.ready_seconds:.0f} s: {self.last_words()}"
-                )
-            time.sleep(POLL_SECONDS)
+    def is_ready(self) -> bool:
+        """Tell whether the program is ready; raise `StartError` if it ended or takes too long."""
+        if self.program.is_ready():
+            return True
+        if not self.is_running():
+            raise StartError(f"{self.program.name} ended at once: {self.last_words()}")
+        if time.monotonic() - self.started_at > self.program.ready_seconds:
+            raise StartError(
+                f"{self.program.name} was not ready within "
+                f"{self.program.ready_seconds:.0f} s: {self.last_words()}"
+            )
+        return False
 
     def last_words(self) -> str:
         """Return the end of the log, and where to find the whole."""
@@ -118,21 +142,40 @@ class Child:
 
     def stop(self) -> None:
         """Ask the process to end, wait, and kill it if it does not."""
-        if not self.is_running():
-            return
-        self.process.send_signal(self.program.stop_signal)
-        try:
-            self.process.wait(self.program.stop_seconds)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        if self.is_running():
+            self.process.send_signal(self.program.stop_signal)
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(self.program.stop_seconds)
+        self.bury()
+
+    def bury(self) -> None:
+        """Kill what is left of the process and its group.
+
+        The workers of an Nginx whose master was killed live on and hold its port.
+        """
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+def environment(extra: Mapping[str, str]) -> dict[str, str]:
+    """Return our environment and `extra`, without libpq's variables: they redirect connections."""
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+    return {**plain, **extra}
+
+
+def wait_ready(children: Sequence[Child], pause: Callable[[float], None] = time.sleep) -> None:
+    """Return once all are ready; raise `StartError` if one ends or takes too long."""
+    waiting = list(children)
+    while waiting := [child for child in waiting if not child.is_ready()]:
+        pause(POLL_SECONDS)
 
 
 def start(program: Program, log_folder: Path) -> Child:
     """Start `program` and return once it is ready; nothing is left running on failure."""
     child = Child(program, log_folder / f"{program.name}.log")
     try:
-        child.wait_ready()
+        wait_ready([child])
     except BaseException:
         child.stop()
         raise

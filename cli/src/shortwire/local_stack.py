@@ -1,0 +1,96 @@
+"""The whole system on this machine: stores, services and gateway as child processes."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from shortwire import data_folder, database_repository, log_files, services, stack_file, welcome
+from shortwire.data_folder import DataFolder
+from shortwire.parts import Parts
+from shortwire.ports import is_free
+from shortwire.processes import StartError
+from shortwire.settings import Settings
+from shortwire.signals import Signals, Stopped
+from shortwire.supervisor import Supervisor
+
+HOUSEKEEPING_SECONDS = 30.0
+
+Say = Callable[[str], None]
+
+
+def run(settings: Settings, say: Say) -> None:
+    """Run until told to stop; raises `StartError` where that can't be, with nothing left."""
+    signals = Signals()
+    try:
+        _check_address(settings)
+        with data_folder.opened(settings.data_dir, signals.pause) as folder:
+            _run(settings, folder, signals, say)
+    except Stopped:
+        say("Stopped.")
+    except OSError as error:
+        raise StartError(data_folder.sentence(settings.data_dir.absolute(), error)) from error
+
+
+def _run(settings: Settings, folder: DataFolder, signals: Signals, say: Say) -> None:
+    stack_file.remove(folder.path)  # of a run that was killed
+    supervisor = Supervisor(folder.logs, [folder.lock], say)
+    try:
+        began = time.monotonic()
+        parts = Parts(settings, folder)
+        key = _start(settings, parts, supervisor, signals, say)
+        stack_file.write(folder.path, parts.stack(supervisor.pid))
+        say(f"Ready after {time.monotonic() - began:.1f} s.")
+        user_id = asyncio.run(database_repository.next_user_id(parts.postgres_dsn))
+        say(welcome.text(settings, folder.path, key=key, next_user_id=user_id))
+        _keep_running(parts, supervisor, folder, signals)
+    finally:
+        say("Stopping …")
+        stack_file.remove(folder.path)
+        supervisor.stop()
+
+
+def _start(
+    settings: Settings, parts: Parts, supervisor: Supervisor, signals: Signals, say: Say
+) -> str:
+    """Start each part after those it needs; return the first admin key where it was made now."""
+    say("Starting PostgreSQL and Redis (the first time takes some seconds longer) …")
+    supervisor.start(parts.stores(), signals.pause)
+    parts.prepare_database()
+    say("Bringing the schema up to date …")
+    services.migrate(parts.migration())
+    say("Starting event-ingest, management and redirector …")
+    supervisor.start(parts.services(), signals.pause)
+    key = services.first_admin_key(parts.management()) if settings.auth == "required" else ""
+    say("Starting the gateway …")
+    supervisor.start([parts.gateway()], signals.pause)
+    return key
+
+
+def _keep_running(
+    parts: Parts, supervisor: Supervisor, folder: DataFolder, signals: Signals
+) -> None:
+    """Bring back what ends, and keep logs small, until `Stopped` is raised."""
+    next_trim = time.monotonic()
+    while True:
+        if supervisor.revive():
+            stack_file.write(folder.path, parts.stack(supervisor.pid))
+        if time.monotonic() >= next_trim:
+            log_files.trim(parts.log_files())
+            next_trim = time.monotonic() + HOUSEKEEPING_SECONDS
+        signals.wait(supervisor.seconds_to_restart(HOUSEKEEPING_SECONDS))
+        signals.pause(0)
+
+
+def _check_address(settings: Settings) -> None:
+    try:
+        free = is_free(settings.bind, settings.port)
+    except OSError as error:
+        raise StartError(
+            f"Shortwire can't listen on {settings.bind} port {settings.port} ({error.strerror}): "
+            "choose others with BIND and PORT."
+        ) from None
+    if not free:
+        raise StartError(
+            f"Port {settings.port} of {settings.bind} is in use: "
+            f"stop who uses it, or choose another one, for instance PORT={settings.port + 1}."
+        )

@@ -1,0 +1,176 @@
+"""What the embedded system consists of: each part's address, program and settings."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import msgspec
+
+from shortwire import database_repository, gateway, servers, services
+from shortwire.data_folder import DataFolder
+from shortwire.ports import Ports
+from shortwire.processes import Program
+from shortwire.services import local_url
+from shortwire.settings import Settings
+from shortwire.stack_file import Part, Stack
+
+MANAGEMENT = "management"
+INGEST = "ingest-1"
+
+
+class Layout(msgspec.Struct, frozen=True, kw_only=True):
+    """The ports of the inner parts; a redirector has one for links and one for its metrics."""
+
+    postgres: int
+    cache: int
+    bus: int
+    management: int
+    management_metrics: int
+    redirectors: dict[str, tuple[int, int]]
+    ingest_metrics: int
+
+
+def lay_out(ports: Ports, redirectors: int) -> Layout:
+    """Take a port for every inner part."""
+    names = [f"redirector-{number}" for number in range(1, redirectors + 1)]
+    return Layout(
+        postgres=ports.take("postgres"),
+        cache=ports.take("cache"),
+        bus=ports.take("bus"),
+        management=ports.take(MANAGEMENT),
+        management_metrics=ports.take(f"{MANAGEMENT}-metrics"),
+        redirectors={name: (ports.take(name), ports.take(f"{name}-metrics")) for name in names},
+        ingest_metrics=ports.take(f"{INGEST}-metrics"),
+    )
+
+
+class Parts:
+    """The parts of one installation; nothing is started here."""
+
+    def __init__(self, settings: Settings, folder: DataFolder) -> None:
+        self._settings = settings
+        self._folder = folder
+        self._secrets = folder.secrets()
+        ports = Ports(folder.path / "ports.json")
+        self._layout = lay_out(ports, settings.redirectors)
+        ports.save()
+        self.postgres_dsn = settings.postgres_url or servers.postgres_dsn(
+            self._layout.postgres, self._secrets.postgres
+        )
+        self.cache_url = settings.cache_url or servers.redis_url(
+            self._layout.cache, self._secrets.cache
+        )
+        self.bus_url = settings.bus_url or servers.redis_url(self._layout.bus, self._secrets.bus)
+
+    def stores(self) -> list[Program]:
+        """Return the stores, without those that were given by URL; may make data (seconds)."""
+        programs = []
+        if self._settings.cache_url is None:
+            port, password = self._layout.cache, self._secrets.cache
+            data = self._folder.part("cache")
+            programs.append(servers.redis("cache", data, port, password, servers.CACHE_SETTINGS))
+        if self._settings.bus_url is None:
+            port, password = self._layout.bus, self._secrets.bus
+            data = self._folder.part("bus")
+            programs.append(servers.redis("bus", data, port, password, servers.BUS_SETTINGS))
+        if self._settings.postgres_url is None:
+            data = self._folder.path / "postgres"
+            servers.initialise_postgres(data, self._secrets.postgres)
+            servers.remove_stale_pid_file(data)
+            programs.append(servers.postgres(data, self._layout.postgres))
+        return programs
+
+    def prepare_database(self) -> None:
+        """Make our database in our PostgreSQL unless it is there."""
+        if self._settings.postgres_url is None:
+            port, password = self._layout.postgres, self._secrets.postgres
+            server = servers.postgres_dsn(port, password, "postgres")
+            asyncio.run(database_repository.create(server, servers.POSTGRES_DATABASE))
+
+    def migration(self) -> dict[str, str]:
+        """Return the settings of the migration."""
+        return {
+            "POSTGRES_DSN": self.postgres_dsn,
+            "REDIRECTOR_DB_PASSWORD": self._secrets.redirector,
+            "MANAGEMENT_DB_PASSWORD": self._secrets.management,
+            "INGEST_DB_PASSWORD": self._secrets.ingest,
+        }
+
+    def management(self) -> dict[str, str]:
+        """Return the settings of the management service."""
+        return {
+            "POSTGRES_DSN": services.role_dsn(
+                self.postgres_dsn, "shortwire_management", self._secrets.management
+            ),
+            "CACHE_URL": self.cache_url,
+            "BUS_URL": self.bus_url,
+            "METRICS_PORT": str(self._layout.management_metrics),
+            "PUBLIC_URL": self._settings.public_url or self._settings.gateway_url(),
+            "AUTH": self._settings.auth,
+            "LOG_LEVEL": self._settings.log_level,
+        }
+
+    def services(self) -> list[Program]:
+        """Return management, event-ingest and the redirectors, in the order of their start."""
+        ingest = {
+            "POSTGRES_DSN": services.role_dsn(
+                self.postgres_dsn, "shortwire_ingest", self._secrets.ingest
+            ),
+            "BUS_URL": self.bus_url,
+            "LOG_LEVEL": self._settings.log_level,
+        }
+        return [
+            services.ingest(INGEST, self._layout.ingest_metrics, ingest),
+            services.web_service(
+                MANAGEMENT, "management", self._layout.management, self.management()
+            ),
+            *self._redirectors(),
+        ]
+
+    def _redirectors(self) -> Iterable[Program]:
+        environ = {
+            "POSTGRES_DSN": services.role_dsn(
+                self.postgres_dsn, "shortwire_redirector", self._secrets.redirector
+            ),
+            "CACHE_URL": self.cache_url,
+            "BUS_URL": self.bus_url,
+            "JOURNAL_DIR": str(self._folder.part("journal")),
+            "LOG_LEVEL": self._settings.log_level,
+        }
+        for name, (port, metrics) in self._layout.redirectors.items():
+            own = {**environ, "METRICS_PORT": str(metrics)}
+            yield services.web_service(name, "redirector", port, own)
+
+    def gateway(self) -> Program:
+        """Return the gateway before all of them."""
+        ports = [port for port, _ in self._layout.redirectors.values()]
+        return gateway.program(
+            self._settings,
+            self._folder.part("gateway"),
+            redirectors=ports,
+            management=self._layout.management,
+        )
+
+    def log_files(self) -> list[Path]:
+        """Return every log that a part writes."""
+        logs = list(self._folder.logs.glob("*.log"))
+        return [*logs, self._folder.path / "gateway" / gateway.ACCESS_LOG]
+
+    def stack(self, pid: Callable[[str], int | None]) -> Stack:
+        """Return where each part answers; `pid` tells the process of a name."""
+        layout = self._layout
+
+        def part(name: str, url: str) -> Part:
+            return Part(pid=pid(name), url=url)
+
+        return Stack(
+            gateway=part("gateway", self._settings.gateway_url()),
+            redirectors=[
+                part(name, local_url(port)) for name, (port, _) in layout.redirectors.items()
+            ],
+            management=part(MANAGEMENT, local_url(layout.management)),
+            ingest=[part(INGEST, local_url(layout.ingest_metrics))],
+            postgres=part("postgres", self.postgres_dsn),
+            cache=part("cache", self.cache_url),
+            bus=part("bus", self.bus_url),
+        )

@@ -1,0 +1,35 @@
+"""What an operator may set of the embedded system; read once, from the environment."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+
+from shared import settings
+
+Port = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
+Rate = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]  # requests per second and address
+
+
+class Settings(settings.Settings, frozen=True, kw_only=True):
+    """Everything has a default; a server that is given by its URL is used, not started."""
+
+    port: Port = 8080
+    bind: str = "127.0.0.1"
+    data_dir: Path = Path(".data")
+    public_url: str = ""  # where visitors reach the gateway; empty: derived from `bind` and `port`
+    auth: Literal["open", "required"] = "required"
+    redirectors: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
+    redirect_rate: Rate = 2_000
+    api_rate: Rate = 100
+    gateway_workers: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    postgres_url: str | None = None
+    cache_url: str | None = None
+    bus_url: str | None = None
+
+    def gateway_url(self) -> str:
+        """Return where the gateway answers, as seen from this machine."""
+        wildcard = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - compared, not bound
+        host = wildcard.get(self.bind, f"[{self.bind}]" if ":" in self.bind else self.bind)
+        return f"http://{host}:{self.port}"
