@@ -1,0 +1,61 @@
+# `make` lists the targets. Everything is installed into this folder: .tools (uv) and .venv.
+
+PYTHON ?= python3
+UV := .tools/bin/uv
+BIN := .venv/bin
+STAMP := .venv/.synced
+T ?= tests
+MANIFESTS := pyproject.toml uv.lock $(wildcard services/*/pyproject.toml) shared/pyproject.toml cli/pyproject.toml
+
+# An environment that happens to be active, or pip settings of it, must not redirect the install.
+unexport VIRTUAL_ENV PYTHONHOME
+export UV_PYTHON_DOWNLOADS := never
+export UV_PROJECT_ENVIRONMENT := .venv
+export UV_COMPILE_BYTECODE := 1
+export PIP_REQUIRE_VIRTUALENV := false
+export PIP_USER := false
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test check format clean
+.SUFFIXES:
+
+help: ## list the targets
+	@printf 'Shortwire. Start it with `make run`; the targets are:\n\n'
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
+		while IFS='|' read -r target text; do printf '%-16s %s\n' "$$target" "$$text"; done
+
+install: $(STAMP) ## install everything into .venv
+
+run: $(STAMP) ## run the whole system here until Ctrl-C (settings: PORT, AUTH, DATA_DIR, …)
+	@exec $(BIN)/shortwire run
+
+test: $(STAMP) ## run the tests; T=tests/unit picks some
+	@$(BIN)/python -m pytest $(T)
+
+check: $(STAMP) ## lock file, format, lint, types and import rules
+	$(UV) lock --check --quiet
+	$(BIN)/ruff format --check --quiet
+	$(BIN)/ruff check --quiet
+	$(BIN)/mypy --no-error-summary
+	$(BIN)/lint-imports
+
+format: $(STAMP) ## format the code and repair what the linter can
+	@$(BIN)/ruff format
+	@$(BIN)/ruff check --fix
+
+clean: ## remove what was installed and cached; your data in .data stays
+	rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+$(UV):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Shortwire needs Python 3.11 or newer, $(PYTHON) is $$($(PYTHON) -V 2>&1 | cut -d' ' -f2): name a newer one, for instance make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@$(PYTHON) -m pip --version >/dev/null || { \
+		echo "Shortwire needs pip for $(PYTHON): install it (Debian, Ubuntu: apt install python3-pip)" >&2; exit 1; }
+	@echo 'Installing uv into .tools …'
+	@$(PYTHON) -m pip install --quiet --target .tools uv==0.13.9
+
+$(STAMP): $(UV) $(MANIFESTS)
+	@echo 'Installing Shortwire into .venv …'
+	@$(UV) sync --locked --all-packages --python "$$(command -v $(PYTHON))"
+	@touch $@
