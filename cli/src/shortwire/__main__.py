@@ -2,13 +2,20 @@
 
 import asyncio
 import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.progress import Progress, TaskID
 
 from shared import migrate as schema
 from shared import settings
-from shortwire import local_stack, services, stack_file
+from shortwire import importer, local_stack, services, stack_file
+from shortwire.import_repository import EVENTS, URLS, USERS, Table
+from shortwire.import_rows import BadFile, Column
+from shortwire.importer import ImportFailed
 from shortwire.processes import StartError
 from shortwire.settings import Settings
 
@@ -35,11 +42,23 @@ def fail(sentence: str) -> typer.Exit:
 def run() -> None:
     """Run the whole system on this machine until Ctrl-C.
 
-    PostgreSQL, two Redis, all services and the gateway are started as child processes, with
-    their data under DATA_DIR. Settings come from the environment: PORT (8080), BIND
-    (127.0.0.1), DATA_DIR (.data), AUTH (required or open), REDIRECTORS (1), REDIRECT_RATE
-    (2000) and API_RATE (100) per second and address, GATEWAY_WORKERS (1), PUBLIC_URL, LOG_LEVEL
-    (INFO). With POSTGRES_URL, CACHE_URL or BUS_URL that server is used instead of an own one.
+    Stores, services and gateway are child processes; what ends is started again.
+
+    Settings come from the environment:
+
+    PORT (8080) and BIND (127.0.0.1): where the gateway listens.
+
+    DATA_DIR (.data): everything that outlives a run.
+
+    AUTH (required): `open` asks for no key, for a trusted network.
+
+    REDIRECT_RATE (2000), API_RATE (100): requests per second and address.
+
+    REDIRECTORS (1), GATEWAY_WORKERS (1): processes.
+
+    PUBLIC_URL, LOG_LEVEL (INFO).
+
+    POSTGRES_URL, CACHE_URL, BUS_URL: use this server instead of an own one.
     """
     try:
         local_stack.run(settings.load(Settings), say)
@@ -73,7 +92,10 @@ def running_database() -> str:
 def migrate(database: Database = None) -> None:
     """Bring the schema up to date; repeating it changes nothing."""
     dsn = database or running_database()
-    applied = asyncio.run(schema.run(schema.Settings(postgres_dsn=dsn)))
+    try:
+        applied = asyncio.run(schema.run(schema.Settings(postgres_dsn=dsn)))
+    except importer.CONNECT_ERRORS as error:
+        raise fail(f"the schema was not brought up to date: {error}") from None
     say("\n".join(applied) or "The schema is up to date.")
 
 
@@ -84,6 +106,61 @@ def keys(context: typer.Context, database: Database = None) -> None:
         say(services.keys(context.args, {"POSTGRES_DSN": database or running_database()}))
     except StartError as error:
         raise fail(str(error)) from None
+
+
+def _file(columns: Sequence[Column]) -> object:
+    """Return an option that names a CSV file with these columns."""
+    header = ", ".join(column.name for column in columns)
+    return typer.Option(
+        exists=True, dir_okay=False, readable=True, show_default=False, help=f"CSV: {header}"
+    )
+
+
+@app.command("import")
+def import_(
+    users: Annotated[Path | None, _file(USERS.columns)] = None,
+    urls: Annotated[Path | None, _file(URLS.columns)] = None,
+    events: Annotated[Path | None, _file(EVENTS.columns)] = None,
+    database: Database = None,
+) -> None:
+    """Import CSV files: ids are kept, repeating it is harmless.
+
+    Times like 2025-12-29 00:57:12 are UTC; details are a JSON object.
+
+    A file is imported as a whole or, where a row is wrong, not at all.
+    """
+    given = {USERS: users, URLS: urls, EVENTS: events}
+    files = [(table, path) for table, path in given.items() if path is not None]
+    if not files:
+        raise fail("name at least one file: --users, --urls or --events.")
+    try:
+        asyncio.run(_import(files, database or running_database()))
+    except (BadFile, ImportFailed) as error:
+        raise fail(str(error)) from None
+
+
+async def _import(files: Sequence[tuple[Table, Path]], dsn: str) -> None:
+    connection = await importer.connect(dsn)
+    try:
+        for table, path in files:
+            with Progress(disable=not sys.stdout.isatty(), transient=True) as progress:
+                task = progress.add_task(f"Importing {path.name}", total=_lines(path))
+                outcome = await importer.import_file(
+                    connection, table, path, partial(_advance, progress, task)
+                )
+            already = outcome.rows - outcome.new
+            say(f"{table.name}: {outcome.rows} rows, {outcome.new} new, {already} already there")
+    finally:
+        await connection.close()
+
+
+def _advance(progress: Progress, task: TaskID, line: int) -> None:
+    progress.update(task, completed=line)
+
+
+def _lines(path: Path) -> int:
+    with path.open("rb") as file:
+        return sum(1 for _ in file)
 
 
 if __name__ == "__main__":
