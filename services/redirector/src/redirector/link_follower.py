@@ -8,6 +8,7 @@ from typing import cast
 
 import msgspec
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from redirector import metrics
 from redirector.near_cache import NearCache
@@ -53,18 +54,21 @@ class LinkFollower:
     async def _join(self) -> None:
         """Go on from the cursor if nothing can have been missed, else start afresh."""
         run_id = (await self._bus.info("server"))["run_id"]
-        first, last = await self._bounds()
-        if self._cursor is None or run_id != self._run_id or not first <= _key(self._cursor):
+        last, first = await self._bounds()
+        if run_id != self._run_id or self._cursor is None or _is_gap(self._cursor, first, last):
             # Note the end first, then forget: what is read from now on is covered by the stream.
-            self._cursor = b"%d-%d" % last
+            self._cursor = last
             self._flush("joined")
         self._run_id = run_id
 
-    async def _bounds(self) -> tuple[tuple[int, int], tuple[int, int]]:
-        """Return the stream's first and last id as numbers; zeros where it is empty."""
-        first = cast("streams.Entries", await self._bus.xrange(streams.LINKS, count=1))
-        last = cast("streams.Entries", await self._bus.xrevrange(streams.LINKS, count=1))
-        return (_key(first[0][0]), _key(last[0][0])) if first and last else ((0, 0), (0, 0))
+    async def _bounds(self) -> tuple[bytes, bytes | None]:
+        """Return the id that was added last and the first that is still there, if any is."""
+        try:
+            stream = await self._bus.xinfo_stream(streams.LINKS)
+        except ResponseError:  # no such key: nothing was ever announced, or all was lost
+            return b"0-0", None
+        first = stream["first-entry"]
+        return stream["last-generated-id"], first[0] if first else None
 
     async def _read(self) -> None:
         sent_at = time.monotonic()
@@ -106,6 +110,13 @@ class LinkFollower:
         self._near.flush()
         metrics.NEAR_FLUSHES.inc()
         log.info("links.flushed", extra={"reason": reason})
+
+
+def _is_gap(cursor: bytes, first: bytes | None, last: bytes) -> bool:
+    """Tell whether messages behind `cursor` may be gone: trimmed, or lost with the stream."""
+    if last == cursor:
+        return False
+    return _key(last) < _key(cursor) or first is None or _key(first) > _key(cursor)
 
 
 def _key(entry_id: bytes) -> tuple[int, int]:

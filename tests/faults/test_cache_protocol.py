@@ -1,0 +1,255 @@
+"""A stateful property test of the cache protocol, over the real Redis and PostgreSQL."""
+
+import asyncio
+import os
+from typing import Any
+
+import asyncpg
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
+from redis.asyncio import Redis
+
+from redirector import link_follower, link_repository
+from redirector.link_follower import LinkFollower
+from redirector.near_cache import NearCache
+from redirector.resolver import Resolver
+from shared import link_cache, redis_client, streams
+from shared.events import LinkChanged, LinkRecord, RelayHeartbeat, encoder
+from shared.postgres import Pool
+from tests.conftest import database_url
+
+EXAMPLES = int(os.environ.get("SOAK_EXAMPLES", "60"))
+STEPS = 30
+CODES = ["abc", "def"]
+WORKERS = [0, 1]
+codes = st.sampled_from(["abc", "abc", "abc", "def"])  # one is enough for most races
+workers = st.sampled_from(WORKERS)
+STORES: dict[str, str] = {}  # set by the fixture: a state machine takes no arguments
+
+UPSERT = """
+    INSERT INTO urls (short_code, user_id, original_url, is_active) VALUES ($1, 1, $2, $3)
+        ON CONFLICT (domain_id, short_code) DO UPDATE
+       SET original_url = $2, is_active = $3, deleted_at = NULL,
+           version = nextval('url_version_seq')
+"""
+TRASH = """
+    UPDATE urls SET deleted_at = now(), version = nextval('url_version_seq')
+     WHERE short_code = $1 AND deleted_at IS NULL
+"""
+PURGE = "DELETE FROM urls WHERE short_code = $1"
+NEXT_VERSION = "SELECT nextval('url_version_seq')"
+
+
+class Worker:
+    """A redirector's memory, and the versions it has served."""
+
+    def __init__(self, feed: Redis, cache: Redis, pool: Pool) -> None:
+        self.near = NearCache(max_links=1)  # one of two codes: eviction happens all the time
+        self.follower = LinkFollower(feed, self.near)
+        self.resolver = Resolver(self.near, self.follower, cache, pool, 1)
+        self.served: dict[str, int] = {}
+        self.reading: dict[str, tuple[int, str | None, LinkRecord]] = {}
+
+
+class CacheProtocol(RuleBasedStateMachine):
+    """Writers, a relay, readers and failing stores in any order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = asyncio.new_event_loop()
+        self.outbox: list[tuple[str, LinkRecord]] = []
+        self.targets = 0
+
+    def wait(self, awaitable: Any) -> Any:
+        return self.loop.run_until_complete(awaitable)
+
+    @initialize()
+    def open(self) -> None:
+        self.wait(self._open())
+
+    async def _open(self) -> None:
+        self.cache = redis_client.connect(
+            STORES["cache"], name="property", max_connections=20, timeout=5
+        )
+        self.bus = redis_client.connect(
+            STORES["bus"], name="property", max_connections=20, timeout=5
+        )
+        self.pool = await asyncpg.create_pool(STORES["database"], min_size=1, max_size=4)
+        await self.cache.flushall()
+        await self.bus.flushall()
+        await self.pool.execute("TRUNCATE urls, users CASCADE")
+        await self.pool.execute("INSERT INTO users VALUES (1, 'ada', 'ada@example.com')")
+        self.all = [Worker(self.bus, self.cache, self.pool) for _ in WORKERS]
+        for worker in self.all:
+            await worker.follower._join()
+
+    async def _row(self, code: str) -> LinkRecord:
+        return await link_repository.find(self.pool, 1, code)
+
+    @rule(code=codes, active=st.booleans(), announces=st.booleans(), hearer=workers)
+    def change(self, code: str, active: bool, announces: bool, hearer: int) -> None:
+        """Commit; then, as a request tries, apply and announce, overtaking the relay."""
+        self.targets += 1
+        target = f"https://example.com/{self.targets}"
+        self.wait(self.pool.execute(UPSERT, code, target, active))
+        record = self.wait(self._row(code))
+        self.outbox.append((code, record))
+        if announces:
+            self.wait(link_cache.apply(self.cache, 1, code, record))
+            self.wait(self._announce(code, record))
+            self.hear(hearer)
+
+    @rule(code=codes)
+    def delete(self, code: str) -> None:
+        if self.wait(self.pool.execute(TRASH, code)) != "UPDATE 0":
+            self.outbox.append((code, self.wait(self._row(code))))
+
+    @rule(code=codes)
+    def purge(self, code: str) -> None:
+        """An administrator frees the code: the announcement says "unknown", newer than the row."""
+        if self.wait(self.pool.execute(PURGE, code)) != "DELETE 0":
+            version = self.wait(self.pool.fetchval(NEXT_VERSION))
+            record = LinkRecord(version=version, state="unknown", cached_at=0.0)
+            self.outbox.append((code, record))
+
+    @rule(crashes=st.sampled_from(["not", "not", "after apply", "after announcing"]))
+    def relay(self, crashes: str) -> None:
+        """Announce all that waits, or die on the way with the first and do it again later."""
+        while self.outbox:
+            code, record = self.outbox[0]
+            self.wait(link_cache.apply(self.cache, 1, code, record))
+            if crashes == "after apply":
+                return
+            self.wait(self._announce(code, record))
+            if crashes == "after announcing":
+                return
+            self.outbox.pop(0)
+
+    async def _announce(self, code: str, record: LinkRecord) -> None:
+        message = LinkChanged(code=code, operation="updated", record=record, committed_at=0.0)
+        await self.bus.xadd(streams.LINKS, {streams.LINKS_MESSAGE: encoder.encode(message)})
+
+    @rule(number=workers)
+    def hear(self, number: int) -> None:
+        self.wait(self._hear(self.all[number]))
+
+    async def _hear(self, worker: Worker) -> None:
+        beat = encoder.encode(RelayHeartbeat(at=0.0))
+        await self.bus.xadd(streams.LINKS, {streams.LINKS_MESSAGE: beat})
+        await worker.follower._read()
+
+    @rule(number=workers, code=codes)
+    def read(self, number: int, code: str) -> None:
+        worker = self.all[number]
+        record = self.wait(worker.resolver.resolve(code)).record
+        self._served(worker, code, record)
+
+    @rule(number=workers, code=codes)
+    def slow_read_begins(self, number: int, code: str) -> None:
+        worker = self.all[number]
+        generation = worker.near.generation
+        token = self.wait(link_cache.take_lease(self.cache, 1, code))
+        worker.reading[code] = (generation, token, self.wait(self._row(code)))
+
+    @rule(number=workers, code=codes)
+    def slow_read_ends(self, number: int, code: str) -> None:
+        worker = self.all[number]
+        if code not in worker.reading:
+            return
+        generation, token, record = worker.reading.pop(code)
+        if token is not None:
+            self.wait(link_cache.fill(self.cache, 1, code, token, record))
+        self._served(worker, code, worker.near.store(code, record, generation))
+
+    @rule(number=workers, code=codes, hearer=workers)
+    def slow_read_is_overtaken(self, number: int, code: str, hearer: int) -> None:
+        """The race that everything here is about, often enough to be met in every combination."""
+        self.slow_read_begins(number, code)
+        self.change(code, active=True, announces=True, hearer=hearer)
+        self.relay("not")
+        self.slow_read_ends(number, code)
+
+    def _served(self, worker: Worker, code: str, record: LinkRecord) -> None:
+        announced = worker.near._announced.get(code)
+        if announced is not None:
+            assert record.version >= announced.version, "an announced change was undone"
+        worker.served[code] = record.version
+
+    @rule(code=codes)
+    def evict_entry(self, code: str) -> None:
+        self.wait(link_cache.remove(self.cache, 1, code))
+
+    @rule(code=codes)
+    def lease_expires(self, code: str) -> None:
+        self.wait(self.cache.delete(link_cache._lease_key(1, code)))
+
+    @rule()
+    def cache_restarts_empty(self) -> None:
+        self.wait(self.cache.flushall())
+
+    @rule()
+    def the_stream_is_trimmed_while_workers_are_cut_off(self) -> None:
+        self.wait(self.bus.xtrim(streams.LINKS, maxlen=0, approximate=False))
+        for worker in self.all:
+            self.wait(worker.follower._join())
+
+    @invariant()
+    def with_all_announced_what_is_cached_is_what_is_stored(self) -> None:
+        if hasattr(self, "all") and not self.outbox:
+            self.wait(self._compare_cache())
+
+    async def _compare_cache(self) -> None:
+        for code in CODES:
+            cached = await link_cache.get(self.cache, 1, code)
+            if cached is not None:
+                row = await self._row(code)
+                assert (cached.state, cached.target) == (row.state, row.target)
+
+    def teardown(self) -> None:
+        if not hasattr(self, "all"):
+            self.loop.close()
+            return
+        self.relay("not")
+        for number in WORKERS:
+            self.hear(number)
+        stranger = Worker(self.bus, self.cache, self.pool)  # it has heard nothing: what is cached?
+        for worker in [*self.all, stranger]:
+            for code in CODES:
+                answer = self.wait(worker.resolver.resolve(code)).record
+                row = self.wait(self._row(code))
+                assert (answer.state, answer.target) == (row.state, row.target)
+        self.wait(self._close())
+        self.loop.close()
+
+    async def _close(self) -> None:
+        for worker in self.all:
+            await worker.resolver.close()
+        await self.cache.aclose()
+        await self.bus.aclose()
+        await self.pool.close()
+
+
+async def test_after_quiescence_every_worker_answers_as_postgresql_does(
+    database: str, cache_url: str, bus_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    server, _, name = database.rpartition("/")
+    STORES.update(database=database_url(f"{server}/x", name), cache=cache_url, bus=bus_url)
+    monkeypatch.setattr(link_follower, "BLOCK_MS", 1)
+    await asyncio.to_thread(
+        run_state_machine_as_test,
+        CacheProtocol,
+        settings=settings(
+            max_examples=EXAMPLES,
+            stateful_step_count=STEPS,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
