@@ -120,6 +120,18 @@ def test_what_is_used_outlives_what_is_not():
     assert len(near) == 10
 
 
+def test_a_purged_code_is_unknown_although_its_announcement_was_missed():
+    near = NearCache(10)
+    near.announce("abc", record(5))
+    near.store("abc", record(5), near.generation)
+    near.flush()
+
+    newest = near.store("abc", record(0, "unknown"), near.generation)
+
+    assert newest.state == "unknown"
+    assert near.get("abc") is None
+
+
 @given(
     st.lists(
         st.tuples(
@@ -135,6 +147,7 @@ def test_a_version_never_goes_back(steps: list[tuple[str, str, int]]):
     for action, code, version in steps:
         if action == "flush":
             near.flush()
+            announced.clear()  # what is read from now on is at least as new
         elif action == "announce":
             near.announce(code, record(version))
             announced[code] = max(version, announced.get(code, 0))

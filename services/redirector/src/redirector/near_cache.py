@@ -34,7 +34,7 @@ class NearCache:
         self._max_unknown = max(1, max_links // UNKNOWN_SHARE)
         self._entries: dict[str, NearEntry] = {}
         self._unknown: dict[str, float] = {}
-        self._announced: OrderedDict[str, LinkRecord] = OrderedDict()
+        self._announced: OrderedDict[str, NearEntry] = OrderedDict()
         self.generation = 0
 
     def __len__(self) -> int:
@@ -64,7 +64,7 @@ class NearCache:
         `generation` is the cache's at the start of the read: a flush since then means that
         an announcement may have been missed, so nothing is remembered.
         """
-        newest = self._newest(code, record)
+        newest = self._newest(code, record, generation)
         if generation != self.generation:
             return newest
         if newest.state == "unknown":
@@ -75,8 +75,8 @@ class NearCache:
 
     def announce(self, code: str, record: LinkRecord) -> None:
         """Take in an announced change: replace an older entry, outrank reads in flight."""
-        newest = self._newest(code, record)
-        self._announced[code] = newest
+        newest = self._newest(code, record, self.generation)
+        self._announced[code] = NearEntry(newest, self.generation)
         self._announced.move_to_end(code)
         if len(self._announced) > ANNOUNCED_MAX:
             self._announced.popitem(last=False)
@@ -89,13 +89,15 @@ class NearCache:
         self.generation += 1
         self._unknown.clear()
 
-    def _newest(self, code: str, record: LinkRecord) -> LinkRecord:
-        announced = self._announced.get(code)
-        if announced is not None and announced.version > record.version:
-            record = announced
-        entry = self._entries.get(code)
-        if entry is not None and entry.record.version > record.version:
-            record = entry.record
+    def _newest(self, code: str, record: LinkRecord, generation: int) -> LinkRecord:
+        """Return the newest of `record` and what came to be known since `generation`.
+
+        What was known before a flush must not outrank a read that began after it: a code that
+        was purged meanwhile reads as unknown, whose version is the oldest of all.
+        """
+        for known in (self._announced.get(code), self._entries.get(code)):
+            if known is not None and known.generation >= generation:
+                record = max(record, known.record, key=lambda candidate: candidate.version)
         return record
 
     def _put(self, code: str, record: LinkRecord) -> None:
