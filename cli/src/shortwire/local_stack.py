@@ -54,13 +54,15 @@ def _start(
 ) -> str:
     """Start each part after those it needs; return the first admin key where it was made now."""
     say("Starting PostgreSQL and Redis (the first time takes some seconds longer) …")
-    supervisor.start(parts.stores(), signals.pause)
+    supervisor.start(parts.stores(signals.pause), signals.pause)
     parts.prepare_database()
     say("Bringing the schema up to date …")
-    services.migrate(parts.migration())
+    services.migrate(parts.migration(), signals.pause)
     say("Starting event-ingest, management and redirector …")
     supervisor.start(parts.services(), signals.pause)
-    key = services.first_admin_key(parts.management()) if settings.auth == "required" else ""
+    key = ""
+    if settings.auth == "required":
+        key = services.first_admin_key(parts.management(), signals.pause)
     say("Starting the gateway …")
     supervisor.start([parts.gateway()], signals.pause)
     return key

@@ -62,7 +62,7 @@ class Parts:
         )
         self.bus_url = settings.bus_url or servers.redis_url(self._layout.bus, self._secrets.bus)
 
-    def stores(self) -> list[Program]:
+    def stores(self, pause: Callable[[float], None]) -> list[Program]:
         """Return the stores, without those that were given by URL; may make data (seconds)."""
         programs = []
         if self._settings.cache_url is None:
@@ -75,7 +75,7 @@ class Parts:
             programs.append(servers.redis("bus", data, port, password, servers.BUS_SETTINGS))
         if self._settings.postgres_url is None:
             data = self._folder.path / "postgres"
-            servers.initialise_postgres(data, self._secrets.postgres)
+            servers.initialise_postgres(data, self._secrets.postgres, pause)
             servers.remove_stale_pid_file(data)
             programs.append(servers.postgres(data, self._layout.postgres))
         return programs

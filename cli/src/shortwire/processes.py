@@ -182,6 +182,31 @@ def start(program: Program, log_folder: Path) -> Child:
     return child
 
 
+def run_to_end(
+    argv: Sequence[str], environ: Mapping[str, str], pause: Callable[[float], None] = time.sleep
+) -> subprocess.CompletedProcess[str]:
+    """Run a command and return what it printed; what `pause` raises ends it."""
+    with subprocess.Popen(
+        wrap(argv, signal.SIGTERM),
+        env=environment(environ),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            while process.poll() is None:
+                with suppress(subprocess.TimeoutExpired):
+                    process.communicate(timeout=POLL_SECONDS)
+                pause(0)
+        except BaseException:
+            process.terminate()
+            raise
+        printed, complaint = process.communicate()
+    return subprocess.CompletedProcess(argv, process.returncode, printed, complaint)
+
+
 def python_module(module: str) -> list[str]:
     """Return the command that runs `module` in this environment."""
     return [sys.executable, "-m", module]

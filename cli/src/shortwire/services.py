@@ -1,9 +1,8 @@
 """Our own services as child processes: how to start each, and when it is ready."""
 
 import http.client
-import signal
-import subprocess
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from shortwire import processes
@@ -11,14 +10,17 @@ from shortwire.processes import Program, StartError, python_module
 from shortwire.servers import LOOPBACK
 
 PROBE_TIMEOUT_SECONDS = 2.0
-COMMAND_TIMEOUT_SECONDS = 900.0  # a migration may have to build an index
+
+Pause = Callable[[float], None]
 
 
 def role_dsn(owner_dsn: str, role: str, password: str) -> str:
     """Return `owner_dsn` for another role of the same database."""
     parts = urlsplit(owner_dsn)
     host = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{quote(role)}:{quote(password)}@{host}"))
+    return urlunsplit(
+        parts._replace(netloc=f"{quote(role, safe='')}:{quote(password, safe='')}@{host}")
+    )
 
 
 def answers(url: str) -> bool:
@@ -63,31 +65,24 @@ def ingest(name: str, metrics_port: int, environ: Mapping[str, str]) -> Program:
     )
 
 
-def migrate(environ: Mapping[str, str]) -> None:
+def migrate(environ: Mapping[str, str], pause: Pause) -> None:
     """Bring the schema up to date; raises `StartError`."""
-    _run("shared.migrate", [], environ, "The schema could not be brought up to date")
+    _run("shared.migrate", [], environ, pause)
 
 
-def first_admin_key(environ: Mapping[str, str]) -> str:
+def first_admin_key(environ: Mapping[str, str], pause: Pause) -> str:
     """Return a new admin key where none exists yet, else an empty text; raises `StartError`."""
-    return keys(["create", "--admin", "--if-none", "--name", "first"], environ)
+    arguments = ["create", "--admin", "--if-none", "--name", "first"]
+    return _run("management.keys", arguments, environ, pause)
 
 
 def keys(arguments: Sequence[str], environ: Mapping[str, str]) -> str:
     """Run management's `keys` command and return what it prints; raises `StartError`."""
-    return _run("management.keys", arguments, environ, "The keys command failed")
+    return _run("management.keys", arguments, environ, time.sleep)
 
 
-def _run(module: str, arguments: Sequence[str], environ: Mapping[str, str], complaint: str) -> str:
-    """Run a command of ours to its end and return its output."""
-    done = subprocess.run(
-        processes.wrap([*python_module(module), *arguments], signal.SIGTERM),
-        check=False,
-        capture_output=True,
-        text=True,
-        env=processes.environment(environ),
-        timeout=COMMAND_TIMEOUT_SECONDS,
-    )
+def _run(module: str, arguments: Sequence[str], environ: Mapping[str, str], pause: Pause) -> str:
+    done = processes.run_to_end([*python_module(module), *arguments], environ, pause)
     if done.returncode:
-        raise StartError(f"{complaint}: {' '.join(done.stderr.split())}")
+        raise StartError(f"{module} failed: {' '.join(done.stderr.split())}")
     return done.stdout.strip()
