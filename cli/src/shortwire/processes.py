@@ -54,16 +54,26 @@ def give_to_children(path: Path) -> None:
         os.chown(path, user.pw_uid, user.pw_gid)
 
 
-def path_capability(status: str) -> str | None:
-    """Return the weakest capability that passes closed folders, of those `status` permits.
+# Numbers of capabilities: linux/capability.h. A plain root has the first, which only reads;
+# Docker's default set has only the second.
+PATH_CAPABILITIES = {"dac_read_search": 2, "dac_override": 1}
+SETPCAP = 8
 
-    `status` is the text of /proc/self/status. A plain root has the first one, which only reads;
-    Docker's default set has only the second. Numbers: linux/capability.h.
+
+def privilege_options(status: str) -> list[str]:
+    """Return how setpriv drops all privileges but one: to pass closed folders.
+
+    `status` is the text of /proc/self/status: one can only keep what one has.
     """
     line = next((line for line in status.splitlines() if line.startswith("CapPrm:")), "CapPrm: 0")
     permitted = int(line.split()[1], 16)
-    known = {"dac_read_search": 2, "dac_override": 1}
-    return next((name for name, bit in known.items() if permitted >> bit & 1), None)
+    names = [name for name, bit in PATH_CAPABILITIES.items() if permitted >> bit & 1]
+    if not names or not permitted >> SETPCAP & 1:
+        return ["--inh-caps=-all", "--ambient-caps=-all"]
+    kept = f"-all,+{names[0]}"
+    # access(2) disregards the capabilities of who isn't root, and PostgreSQL asks it about its
+    # own programs, unless this bit is set. What is executed still gets the ambient one only.
+    return ["--securebits=+no_setuid_fixup", f"--inh-caps={kept}", f"--ambient-caps={kept}"]
 
 
 def wrap(argv: Sequence[str], stop_signal: signal.Signals) -> list[str]:
@@ -86,9 +96,7 @@ def wrap(argv: Sequence[str], stop_signal: signal.Signals) -> list[str]:
     if is_root():
         user = unprivileged_user()
         options += [f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
-        capability = path_capability(PROC_STATUS.read_text())
-        kept = f"-all,+{capability}" if capability else "-all"
-        options += [f"--inh-caps={kept}", f"--ambient-caps={kept}"]
+        options += privilege_options(PROC_STATUS.read_text())
     return [setpriv, *options, "--", *argv]
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from shortwire import data_folder, log_files, ports, stack_file
 from shortwire.ports import Ports
-from shortwire.processes import StartError, path_capability
+from shortwire.processes import StartError, privilege_options
 from shortwire.servers import LOOPBACK, remove_stale_pid_file
 from shortwire.services import role_dsn
 from shortwire.settings import Settings
@@ -120,15 +120,16 @@ def test_a_note_of_a_server_that_is_gone_is_removed(tmp_path: Path, content: str
 
 
 @pytest.mark.parametrize(
-    ("permitted", "capability"),
+    ("permitted", "kept"),
     [
-        ("000001ffffffffff", "dac_read_search"),
-        ("00000000a80425fb", "dac_override"),  # Docker's default set
-        ("0000000000000000", None),
+        ("000001ffffffffff", "--ambient-caps=-all,+dac_read_search"),
+        ("00000000a80425fb", "--ambient-caps=-all,+dac_override"),  # Docker's default set
+        ("0000000000000004", "--ambient-caps=-all"),  # not without the right to keep it
+        ("0000000000000000", "--ambient-caps=-all"),
     ],
 )
-def test_the_weakest_capability_that_passes_folders_is_kept(permitted: str, capability):
-    assert path_capability(f"Name:\tx\nCapPrm:\t{permitted}\n") == capability
+def test_the_weakest_capability_that_passes_folders_is_kept(permitted: str, kept: str):
+    assert privilege_options(f"Name:\tx\nCapPrm:\t{permitted}\n")[-1] == kept
 
 
 @pytest.mark.parametrize(
