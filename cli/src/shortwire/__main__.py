@@ -1,6 +1,7 @@
 """The command line: `shortwire run | migrate | import | keys`."""
 
 import asyncio
+import os
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -28,8 +29,12 @@ app = typer.Typer(
 
 
 def say(line: str) -> None:
-    """Print a line at once, also where the output is a file or a pipe."""
-    print(line, flush=True)
+    """Print a line at once, also into a file or a pipe; who reads may have gone meanwhile."""
+    try:
+        print(line, flush=True)
+    except OSError:
+        # Python would try once more at its end; https://docs.python.org/3/library/signal.html
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def fail(sentence: str) -> typer.Exit:

@@ -14,6 +14,7 @@ from shortwire.signals import Signals, Stopped
 from shortwire.supervisor import Supervisor
 
 HOUSEKEEPING_SECONDS = 30.0
+RETRY_SECONDS = 1.0
 
 Say = Callable[[str], None]
 
@@ -42,7 +43,7 @@ def _run(settings: Settings, folder: DataFolder, signals: Signals, say: Say) -> 
         say(f"Ready after {time.monotonic() - began:.1f} s.")
         user_id = asyncio.run(database_repository.next_user_id(parts.postgres_dsn))
         say(welcome.text(settings, folder.path, key=key, next_user_id=user_id))
-        _keep_running(parts, supervisor, folder, signals)
+        _keep_running(parts, supervisor, folder, signals, say)
     finally:
         say("Stopping …")
         stack_file.remove(folder.path)
@@ -69,16 +70,20 @@ def _start(
 
 
 def _keep_running(
-    parts: Parts, supervisor: Supervisor, folder: DataFolder, signals: Signals
+    parts: Parts, supervisor: Supervisor, folder: DataFolder, signals: Signals, say: Say
 ) -> None:
     """Bring back what ends, and keep logs small, until `Stopped` is raised."""
     next_trim = time.monotonic()
     while True:
-        if supervisor.revive():
-            stack_file.write(folder.path, parts.stack(supervisor.pid))
-        if time.monotonic() >= next_trim:
-            log_files.trim(parts.log_files())
-            next_trim = time.monotonic() + HOUSEKEEPING_SECONDS
+        try:
+            if supervisor.revive():
+                stack_file.write(folder.path, parts.stack(supervisor.pid))
+            if time.monotonic() >= next_trim:
+                next_trim = time.monotonic() + HOUSEKEEPING_SECONDS
+                log_files.trim(parts.log_files())
+        except OSError as error:  # a disk that filled up is no reason to end what still works
+            say(data_folder.sentence(folder.path, error))
+            signals.pause(RETRY_SECONDS)
         signals.wait(supervisor.seconds_to_restart(HOUSEKEEPING_SECONDS))
         signals.pause(0)
 

@@ -132,6 +132,8 @@ def postgres(data: Path, port: int, **overrides: str) -> Program:
         argv=[str(postgres_bin() / "postgres"), "-D", str(data), *options],
         is_ready=lambda: subprocess.run(probe, check=False).returncode == 0,
         stop_signal=signal.SIGINT,  # "fast": roll back what runs, do not wait for clients
+        ready_seconds=300.0,  # after a crash it first replays its log
+        stop_seconds=30.0,
     )
 
 
@@ -166,6 +168,7 @@ def redis(name: str, data: Path, port: int, password: str, settings: Mapping[str
             *("--dir", str(data), "--save", "", *redis_options(settings)),
         ],
         is_ready=lambda: _redis_answers(port, password),
+        ready_seconds=120.0,  # the bus reads its file first
     )
 
 

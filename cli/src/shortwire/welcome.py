@@ -8,7 +8,8 @@ from pathlib import Path
 
 from shortwire.settings import Settings
 
-LOST_KEY = "the admin key of the first start; `shortwire keys create --admin` makes another"
+LOST_KEY = "the admin key of the first start"
+NEW_KEY = ".venv/bin/shortwire keys create --admin --name NAME"
 
 
 def text(settings: Settings, data: Path, *, key: str, next_user_id: int) -> str:
@@ -25,7 +26,7 @@ def text(settings: Settings, data: Path, *, key: str, next_user_id: int) -> str:
         lines += [f"  Your admin key, shown only now: {key}", ""]
     lines += ["Try it from another terminal:", ""]
     if settings.auth == "required" and not key:
-        lines += [f"  KEY=…   # {LOST_KEY}"]
+        lines += [f"  KEY=…   # {LOST_KEY}; another one: {NEW_KEY}"]
     lines += tour(url, _key_header(settings, key), next_user_id, secrets.token_hex(2))
     return "\n".join([*lines, "", "Ctrl-C stops everything; the data stays."])
 
