@@ -1,5 +1,8 @@
 """The kinds of error: the domain's (they carry a status), operational (retried), and bugs."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import asyncpg
 import redis.exceptions
 
@@ -8,6 +11,7 @@ class DomainError(Exception):
     """A rule of the product refused the request; carries its HTTP status."""
 
     status = 400
+    headers: Mapping[str, str] = MappingProxyType({})
 
     def __init__(self, message: str, details: dict[str, str] | None = None) -> None:
         super().__init__(message)
@@ -19,6 +23,7 @@ class Unavailable(DomainError):
     """A store that the request needs is away; try again shortly."""
 
     status = 503
+    headers = MappingProxyType({"Retry-After": "1"})
 
     def __init__(self, message: str = "Temporarily unavailable, please try again") -> None:
         super().__init__(message)

@@ -88,9 +88,8 @@ def error_response(
 
 def _on_domain_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, DomainError)
-    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if error.status == 503 else None
     accept = request.headers.get("accept", "")
-    return error_response(accept, error.status, error.message, error.details, headers)
+    return error_response(accept, error.status, error.message, error.details, error.headers)
 
 
 def _on_http_exception(request: Request, error: Exception) -> Response:
@@ -105,9 +104,11 @@ def _on_unavailable(request: Request, error: Exception) -> Response:
 
 
 def _on_bug(request: Request, _error: Exception) -> Response:
+    # This answer is made outside of RequestIDMiddleware.
+    headers = {"X-Request-ID": request.scope["request_id"]}
     # Starlette raises the error again after this answer, and uvicorn logs its traceback.
     accept = request.headers.get("accept", "")
-    return error_response(accept, 500, "Internal error")
+    return error_response(accept, 500, "Internal error", headers=headers)
 
 
 EXCEPTION_HANDLERS: Mapping[int | type[Exception], ExceptionHandler] = {

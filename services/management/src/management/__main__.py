@@ -1,0 +1,26 @@
+"""Run management: `python -m management`, settings from the environment."""
+
+import prometheus_client
+
+from management.app import create_app
+from management.settings import Settings
+from shared import logs
+from shared.serve import serve
+from shared.settings import load
+
+
+def main() -> None:
+    """Serve until told to stop."""
+    settings = load(Settings)
+    logs.configure("management", settings.log_level)
+    prometheus_client.start_http_server(settings.metrics_port, settings.metrics_host)
+    serve(
+        create_app(settings),
+        host=settings.host,
+        port=settings.port,
+        trusted_proxies=settings.trusted_proxies,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""Put management together: resources, routes, error mapping."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+
+from management import event_handlers, home, key_handlers, url_handlers, user_handlers
+from management.auth import Guard
+from management.relay import Relay
+from management.resources import State, route
+from management.settings import Settings
+from shared import postgres, redis_client
+from shared.http import EXCEPTION_HANDLERS, RequestIDMiddleware
+from shared.tasks import background
+
+POOL_SIZE = 5
+QUERY_TIMEOUT_SECONDS = 5.0
+REDIS_TIMEOUT_SECONDS = 1.0
+REDIS_CONNECTIONS = 100
+
+ROUTES = [
+    *route("/", needs_key=False, get=home.home),
+    *route("/health", needs_key=False, get=home.health),
+    *route("/health/ready", needs_key=False, get=home.ready),
+    *route("/users", get=user_handlers.list_users, post=user_handlers.create_user),
+    *route("/users/bulk", post=user_handlers.import_users),
+    *route(
+        "/users/{user_id}",
+        get=user_handlers.read_user,
+        put=user_handlers.update_user,
+        delete=user_handlers.delete_user,
+    ),
+    *route("/users/{user_id}/keys", get=key_handlers.list_keys, post=key_handlers.create_key),
+    *route("/users/{user_id}/keys/{key_id}", delete=key_handlers.revoke_key),
+    *route("/urls", get=url_handlers.list_urls, post=url_handlers.create_url),
+    *route(
+        "/urls/{url_id}",
+        get=url_handlers.read_url,
+        put=url_handlers.update_url,
+        delete=url_handlers.delete_url,
+    ),
+    *route("/events", get=event_handlers.list_events, post=event_handlers.create_event),
+    *route("/events/{event_id}", get=event_handlers.read_event, put=event_handlers.update_event),
+]
+
+
+def create_app(settings: Settings) -> Starlette:
+    """Build the application; nothing is opened before its lifespan starts."""
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[State]:
+        async with (
+            redis_client.connect(
+                settings.cache_url,
+                name="management",
+                max_connections=REDIS_CONNECTIONS,
+                timeout=REDIS_TIMEOUT_SECONDS,
+            ) as cache,
+            redis_client.connect(
+                settings.bus_url,
+                name="management",
+                max_connections=REDIS_CONNECTIONS,
+                timeout=REDIS_TIMEOUT_SECONDS,
+            ) as bus,
+            await postgres.create_pool(
+                settings.postgres_dsn,
+                name="management",
+                max_size=POOL_SIZE,
+                command_timeout=QUERY_TIMEOUT_SECONDS,
+            ) as pool,
+        ):
+            relay = Relay(settings.postgres_dsn, cache, bus)
+            async with background(relay.run(), name="relay"):
+                yield {
+                    "pool": pool,
+                    "cache": cache,
+                    "bus": bus,
+                    "guard": Guard(pool, settings.auth),
+                    "own_hosts": frozenset({urlsplit(settings.public_url).hostname or ""}),
+                }
+
+    app = Starlette(
+        lifespan=lifespan,
+        routes=ROUTES,
+        middleware=[Middleware(RequestIDMiddleware)],
+        exception_handlers=EXCEPTION_HANDLERS,
+    )
+    # Starlette would build an absolute address from the Host header: an open redirect.
+    app.router.redirect_slashes = False
+    return app

@@ -1,0 +1,53 @@
+"""Read a request's body within its limit."""
+
+from typing import Any
+
+import msgspec
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.types import Message, Receive
+
+from management.errors import Malformed, TooLarge
+
+MAX_JSON_BYTES = 64 << 10
+MAX_UPLOAD_BYTES = 16 << 20
+
+
+async def read_object(request: Request[Any]) -> dict[str, Any]:
+    """Return the JSON object of the body; raises `Malformed` or `TooLarge`."""
+    body = await Request(request.scope, _limited(request.receive, MAX_JSON_BYTES)).body()
+    try:
+        value = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise Malformed("The body is not valid JSON") from None
+    if not isinstance(value, dict):
+        raise Malformed("The body must be a JSON object")
+    return value
+
+
+async def read_upload(request: Request[Any], field: str) -> bytes:
+    """Return the file `field` of a multipart form; raises `Malformed` or `TooLarge`."""
+    limited = Request(request.scope, _limited(request.receive, MAX_UPLOAD_BYTES))
+    try:
+        async with limited.form(max_files=1, max_fields=10) as form:
+            file = form.get(field)
+            if not isinstance(file, UploadFile):
+                raise Malformed("No file given", {field: f"{field} is required"})
+            return await file.read()
+    except HTTPException as error:  # what the parser could not make sense of
+        raise Malformed(str(error.detail)) from None
+
+
+def _limited(receive: Receive, limit: int) -> Receive:
+    total = 0
+
+    async def receive_within() -> Message:
+        nonlocal total
+        message = await receive()
+        total += len(message.get("body", b""))
+        if total > limit:
+            raise TooLarge(f"The body is larger than {limit} bytes")
+        return message
+
+    return receive_within

@@ -1,0 +1,22 @@
+"""A connection or a transaction of the pool, with the limit on the wait for it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from shared.postgres import Connection, Pool
+
+ACQUIRE_TIMEOUT_SECONDS = 1.0  # a caller who waits longer is better told to come back
+
+
+@asynccontextmanager
+async def connection(pool: Pool) -> AsyncIterator[Connection]:
+    """Lend a connection."""
+    async with pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS) as lent:
+        yield lent
+
+
+@asynccontextmanager
+async def transaction(pool: Pool) -> AsyncIterator[Connection]:
+    """Lend a connection for one transaction: committed at the end of the block, or not at all."""
+    async with pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS) as lent, lent.transaction():
+        yield lent

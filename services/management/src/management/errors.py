@@ -1,0 +1,48 @@
+"""What the API refuses, each with its status."""
+
+from types import MappingProxyType
+
+from shared.errors import DomainError
+
+
+class Malformed(DomainError):
+    """The request can't be understood, or a parameter is wrong."""
+
+    status = 400
+
+
+class Invalid(DomainError):
+    """The body is an object, but its fields are wrong."""
+
+    status = 422
+
+
+class Unauthorized(DomainError):
+    """No key, or one that is not valid."""
+
+    status = 401
+    headers = MappingProxyType({"WWW-Authenticate": 'Bearer realm="shortwire"'})
+
+
+class Forbidden(DomainError):
+    """The key is valid and not enough."""
+
+    status = 403
+
+
+class NotFound(DomainError):
+    """There is no such thing, or it is another owner's."""
+
+    status = 404
+
+
+class Conflict(DomainError):
+    """Something else has this name already."""
+
+    status = 409
+
+
+class TooLarge(DomainError):
+    """The body is longer than its limit."""
+
+    status = 413

@@ -1,0 +1,146 @@
+"""The `events` table, as the API reads and writes it.
+
+Events outlive links and users: what is gone or in the trash is shown as null, and is not found by
+a filter. Nothing is rewritten for it.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+import msgspec
+
+from management.pages import Page
+from shared.postgres import Connection
+
+
+class Event(msgspec.Struct, frozen=True):
+    """An event as the API shows it; its time is UTC, without offset."""
+
+    id: int
+    url_id: int | None
+    user_id: int | None
+    event_type: str
+    timestamp: datetime
+    details: dict[str, Any]
+
+
+class NewEvent(msgspec.Struct, frozen=True):
+    """An event to be written now."""
+
+    event_type: str
+    url_id: int
+    user_id: int | None
+    details: Mapping[str, Any]
+
+
+_SHOWN = """
+    SELECT e.id, url.id AS url_id, owner.id AS user_id, e.event_type,
+           e.at AT TIME ZONE 'UTC' AS timestamp, coalesce(e.details, '{}')::text AS details
+      FROM events AS e
+      LEFT JOIN urls AS url ON url.id = e.url_id AND url.deleted_at IS NULL
+      LEFT JOIN users AS owner ON owner.id = e.user_id
+"""
+
+
+def _event(row: asyncpg.Record) -> Event:
+    return Event(
+        row["id"],
+        row["url_id"],
+        row["user_id"],
+        row["event_type"],
+        row["timestamp"],
+        msgspec.json.decode(row["details"]),
+    )
+
+
+_FILTERS = {
+    "url_id": "e.url_id = ${n} AND EXISTS "
+    "(SELECT FROM urls WHERE id = ${n} AND deleted_at IS NULL)",
+    "user_id": "e.user_id = ${n} AND EXISTS (SELECT FROM users WHERE id = ${n})",
+    "event_type": "e.event_type = ${n}",
+}
+# With this the planner may use the indexes of rare types although the type is a parameter.
+_RARE = "e.event_type <> 'redirect'"
+
+
+async def find_page(
+    connection: Connection, page: Page, filters: Mapping[str, Any], owner: int | None
+) -> list[Event]:
+    """Return the page's events, of `owner` if given, and one more where there is a next page."""
+    conditions = ["e.id > $1"]
+    arguments: list[Any] = [page.after, page.limit + 1, page.offset]
+    for name, value in filters.items():
+        arguments.append(value)
+        conditions.append(_FILTERS[name].replace("{n}", str(len(arguments))))
+    if filters.get("event_type", "redirect") != "redirect":
+        conditions.append(_RARE)
+    if owner is not None:
+        arguments.append(owner)
+        conditions.append(f"e.user_id = ${len(arguments)}")
+    query = f"""
+        {_SHOWN} WHERE {" AND ".join(conditions)} ORDER BY e.id LIMIT $2 OFFSET $3
+    """
+    return [_event(row) for row in await connection.fetch(query, *arguments)]
+
+
+SELECT = f"{_SHOWN} WHERE e.id = $1 AND ($2::bigint IS NULL OR e.user_id = $2)"
+
+
+async def find(connection: Connection, event_id: int, owner: int | None) -> Event | None:
+    """Return the event, of `owner` if given, or None."""
+    row = await connection.fetchrow(SELECT, event_id, owner)
+    return None if row is None else _event(row)
+
+
+INSERT = """
+    INSERT INTO events (event_type, url_id, user_id, details)
+    SELECT event_type, url_id, user_id, details::jsonb
+      FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[])
+        AS new (event_type, url_id, user_id, details)
+    RETURNING id
+"""
+ENSURE_PARTITION = "SELECT ensure_events_partition(now())"
+
+
+async def insert(connection: Connection, events: Sequence[NewEvent]) -> list[int]:
+    """Add events of this moment, within the caller's transaction; return their ids."""
+    columns = (
+        [event.event_type for event in events],
+        [event.url_id for event in events],
+        [event.user_id for event in events],
+        [msgspec.json.encode(event.details).decode() for event in events],
+    )
+    try:
+        async with connection.transaction():
+            rows = await connection.fetch(INSERT, *columns)
+    except asyncpg.CheckViolationError:  # no partition of relation "events" found for row
+        await connection.execute(ENSURE_PARTITION)
+        rows = await connection.fetch(INSERT, *columns)
+    return [row["id"] for row in rows]
+
+
+UPDATE = """
+    UPDATE events
+       SET url_id = coalesce($2, url_id), user_id = coalesce($3, user_id),
+           event_type = coalesce($4, event_type), details = coalesce($5::text::jsonb, details)
+     WHERE id = $1
+    RETURNING id
+"""
+
+
+async def update(connection: Connection, event_id: int, changes: Mapping[str, Any]) -> bool:
+    """Correct an event; return whether it is there."""
+    details = changes.get("details")
+    return (
+        await connection.fetchval(
+            UPDATE,
+            event_id,
+            changes.get("url_id"),
+            changes.get("user_id"),
+            changes.get("event_type"),
+            None if details is None else msgspec.json.encode(details).decode(),
+        )
+        is not None
+    )

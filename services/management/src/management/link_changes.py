@@ -1,0 +1,145 @@
+"""Create, change and delete links: row, event and outbox in one transaction, then announce."""
+
+import time
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import msgspec
+from redis.asyncio import Redis
+
+from management import (
+    announcer,
+    event_repository,
+    outbox_repository,
+    short_codes,
+    url_repository,
+    user_repository,
+)
+from management.connections import transaction
+from management.errors import Conflict, NotFound
+from management.event_repository import NewEvent
+from management.url_repository import Url, VersionedUrl
+from shared.errors import Unavailable
+from shared.events import DEFAULT_DOMAIN, LinkChanged, LinkRecord
+from shared.postgres import Connection, Pool
+
+GENERATE_ATTEMPTS = 10  # of 62^6 codes: a tenth collision in a row means something else is wrong
+Operation = Literal["created", "updated", "deleted"]
+
+
+class LinkChanges:
+    """Changes links and sees to it that everybody learns of it."""
+
+    def __init__(self, pool: Pool, cache: Redis, bus: Redis) -> None:
+        self._pool = pool
+        self._cache = cache
+        self._bus = bus
+
+    async def create(self, user_id: int, target: str, title: str | None, code: str | None) -> Url:
+        """Add a link; raises `Conflict` for a taken code and `Malformed` for an unknown user."""
+        async with transaction(self._pool) as connection:
+            link = await _insert(connection, user_id, target, title, code)
+            url = link.url
+            details = {"short_code": url.short_code, "original_url": url.original_url}
+            changes = await _log(connection, "created", [link], [details])
+        await announcer.try_at_once(self._cache, self._bus, changes)
+        return url
+
+    async def update(self, url_id: int, owner: int | None, wanted: dict[str, Any]) -> Url:
+        """Change a link's given fields; raises `NotFound`."""
+        async with transaction(self._pool) as connection:
+            old = await url_repository.lock(connection, url_id, owner)
+            if old is None:
+                raise NotFound("URL not found")
+            changed = {
+                name: value for name, value in wanted.items() if getattr(old.url, name) != value
+            }
+            if not changed:
+                return (await url_repository.touch(connection, url_id)).url
+            new = await url_repository.update(
+                connection, msgspec.structs.replace(old.url, **changed)
+            )
+            changes = await _log(connection, "updated", [new], [changed])
+        await announcer.try_at_once(self._cache, self._bus, changes)
+        return new.url
+
+    async def delete(self, url_id: int, owner: int | None) -> None:
+        """Put a link in the trash; raises `NotFound`."""
+        async with transaction(self._pool) as connection:
+            if await url_repository.lock(connection, url_id, owner) is None:
+                raise NotFound("URL not found")
+            changes = await _trash(connection, [url_id])
+        await announcer.try_at_once(self._cache, self._bus, changes)
+
+    async def delete_user(self, user_id: int) -> None:
+        """Put all of a user's links in the trash and remove the user; raises `NotFound`."""
+        async with transaction(self._pool) as connection:
+            if not await user_repository.lock(connection, user_id):
+                raise NotFound("User not found")
+            url_ids = await url_repository.lock_of_user(connection, user_id)
+            changes = await _trash(connection, url_ids) if url_ids else []
+            await user_repository.delete(connection, user_id)
+        await announcer.try_at_once(self._cache, self._bus, changes)
+
+
+async def _insert(
+    connection: Connection, user_id: int, target: str, title: str | None, code: str | None
+) -> VersionedUrl:
+    if code is not None:
+        link = await url_repository.insert(connection, DEFAULT_DOMAIN, code, user_id, target, title)
+        if link is None:
+            message = "This short code is taken"
+            raise Conflict(message, {"short_code": message})
+        return link
+    for _ in range(GENERATE_ATTEMPTS):
+        link = await url_repository.insert(
+            connection, DEFAULT_DOMAIN, short_codes.generate(), user_id, target, title
+        )
+        if link is not None:
+            return link
+    raise Unavailable("No free short code was found, please try again")
+
+
+async def _trash(connection: Connection, url_ids: list[int]) -> list[LinkChanged]:
+    links = await url_repository.trash(connection, url_ids)
+    return await _log(
+        connection, "deleted", links, [{"short_code": link.url.short_code} for link in links]
+    )
+
+
+async def _log(
+    connection: Connection,
+    operation: Operation,
+    links: Sequence[VersionedUrl],
+    details: Sequence[dict[str, Any]],
+) -> list[LinkChanged]:
+    """Write the events and the outbox of changed links; return what is to be announced."""
+    events = [
+        NewEvent(operation, link.url.id, link.url.user_id, facts)
+        for link, facts in zip(links, details, strict=True)
+    ]
+    await event_repository.insert(connection, events)
+    changes = [_change(operation, link) for link in links]
+    await outbox_repository.insert(connection, changes)
+    return changes
+
+
+def _change(operation: Operation, link: VersionedUrl) -> LinkChanged:
+    now = time.time()
+    url = link.url
+    active = "active" if url.is_active else "inactive"
+    record = LinkRecord(
+        version=link.version,
+        state="deleted" if operation == "deleted" else active,  # type: ignore[arg-type]
+        cached_at=now,
+        url_id=url.id,
+        user_id=url.user_id,
+        target=url.original_url,
+    )
+    return LinkChanged(
+        code=url.short_code,
+        domain=link.domain_id,
+        operation=operation,
+        record=record,
+        committed_at=now,
+    )

@@ -1,0 +1,29 @@
+"""Management's metrics, each declared once."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+REQUESTS = Counter(
+    "shortwire_management_requests_total", "Requests.", ["route", "method", "status"]
+)
+SECONDS = Histogram(
+    "shortwire_management_request_seconds",
+    "Time from request to answer.",
+    ["route"],
+    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5),
+)
+LEFT_TO_RELAY = Counter(
+    "shortwire_management_left_to_relay_total", "Changes their own request could not announce."
+)
+RELAY_LEADER = Gauge("shortwire_management_relay_leader", "1 in the process whose relay leads.")
+RELAY_FAILURES = Counter("shortwire_management_relay_failures_total", "Failed applies or sends.")
+OUTBOX_ROWS = Gauge(
+    "shortwire_management_outbox_rows", "Changes not yet announced, as the leader sees them."
+)
+OUTBOX_AGE_SECONDS = Gauge(
+    "shortwire_management_outbox_age_seconds", "Age of the oldest change not yet announced."
+)
+PROPAGATION_SECONDS = Histogram(
+    "shortwire_management_relay_propagation_seconds",
+    "From the change to the relay's announcement of it.",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0),
+)

@@ -1,0 +1,25 @@
+"""What an operator may set of management; read once, in `__main__`."""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from shared import settings
+
+Port = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
+
+
+class Settings(settings.Settings, frozen=True, kw_only=True):
+    """`public_url` is where visitors reach the gateway: links to it would go in circles."""
+
+    postgres_dsn: str
+    cache_url: str
+    bus_url: str
+    host: str = "127.0.0.1"
+    port: Port = 8001
+    metrics_host: str = "127.0.0.1"
+    metrics_port: Port = 9101
+    public_url: str = "http://localhost:8080"
+    auth: Literal["required", "open"] = "required"
+    trusted_proxies: str = "127.0.0.1"
+    log_level: str = "INFO"

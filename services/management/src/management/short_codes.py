@@ -1,0 +1,70 @@
+"""Short codes: what may be one, and new ones. No I/O."""
+
+import re
+import secrets
+import string
+
+ALPHABET = string.ascii_letters + string.digits
+GENERATED_LENGTH = 6
+MIN_LENGTH = 3
+MAX_LENGTH = 64
+# Every first path segment in use, now or by a later release.
+RESERVED = frozenset(
+    {
+        "api",
+        "app",
+        "admin",
+        "assets",
+        "docs",
+        "domains",
+        "events",
+        "export",
+        "exports",
+        "favicon",
+        "health",
+        "import",
+        "imports",
+        "keys",
+        "login",
+        "logout",
+        "me",
+        "metrics",
+        "openapi",
+        "qr",
+        "redirect",
+        "robots",
+        "session",
+        "sessions",
+        "static",
+        "stats",
+        "tags",
+        "urls",
+        "users",
+        "webhooks",
+    }
+)
+_CODE = re.compile(rf"[A-Za-z0-9_-]{{{MIN_LENGTH},{MAX_LENGTH}}}\Z")
+
+
+def generate() -> str:
+    """Return a random code that is no reserved word; the caller sees to it that it is free."""
+    while True:
+        code = "".join(secrets.choice(ALPHABET) for _ in range(GENERATED_LENGTH))
+        if not is_reserved(code):
+            return code
+
+
+def is_reserved(code: str) -> bool:
+    """Tell whether `code` would hide one of our own paths."""
+    return code.lower() in RESERVED
+
+
+def custom(value: object) -> str:
+    """Accept a custom code; raises `ValueError` with a sentence."""
+    if not isinstance(value, str):
+        raise ValueError("must be a string")  # noqa: TRY004 - every check raises the same
+    if not _CODE.match(value):
+        raise ValueError(f"must be {MIN_LENGTH} to {MAX_LENGTH} letters, digits, '_' or '-'")
+    if is_reserved(value):
+        raise ValueError("is a reserved word")
+    return value

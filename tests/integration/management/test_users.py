@@ -1,0 +1,182 @@
+from typing import Any
+
+import pytest
+
+from shared.postgres import Pool
+from tests.integration.management.conftest import Api
+
+CSV = b"""id,username,email,created_at
+7,grace,grace@example.com,2025-07-13 12:40:57
+9,alan,alan@example.com,2025-12-04 18:26:42
+"""
+
+
+async def test_a_user_lives_from_post_to_delete(api: Api):
+    created = await api.post("/users", {"username": "ada", "email": "ada@example.com", "x": 1})
+    assert created.status == 201
+    user = created.json
+    assert list(user) == ["id", "username", "email", "created_at"]
+    assert not user["created_at"].endswith("Z")
+    assert "+" not in user["created_at"]
+    path = f"/users/{user['id']}"
+
+    assert (await api.get(path)).json == user
+    assert (await api.get(f"{path}/")).json == user
+    changed = await api.put(path, {"email": "lovelace@example.com"})
+    assert changed.json == {**user, "email": "lovelace@example.com"}
+
+    assert (await api.delete(path)).status == 204
+    assert [(await api.get(path)).status, (await api.delete(path)).status] == [404, 404]
+    assert (await api.get(path)).error == "User not found"
+
+
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        ({}, {"username", "email"}),
+        ({"username": "", "email": "a@example.com"}, {"username"}),
+        ({"username": "  ", "email": "a@example.com"}, {"username"}),
+        ({"username": 1, "email": True}, {"username", "email"}),
+        ({"username": None, "email": None}, {"username", "email"}),
+        ({"username": "x" * 256, "email": "a@example.com"}, {"username"}),
+        ({"username": "a\0b", "email": "a@example.com"}, {"username"}),
+        ({"username": "a", "email": "no-at"}, {"email"}),
+        ({"username": "a", "email": "a@b"}, {"email"}),
+        ({"username": "a", "email": "a b@example.com"}, {"email"}),
+        ({"username": "a", "email": f"{'x' * 250}@example.com"}, {"email"}),
+    ],
+)
+async def test_wrong_fields_are_all_named(api: Api, body: dict[str, Any], fields: set[str]):
+    created = await api.post("/users", body)
+    assert created.status == 422
+    assert created.error
+    assert set(created.json["details"]) == fields
+
+    user_id = await api.user()
+    changed = await api.put(f"/users/{user_id}", body)
+    assert changed.status == 400
+    assert (await api.get("/users")).json[0]["username"] == "ada"
+
+
+async def test_a_taken_name_or_address_is_a_conflict(api: Api):
+    await api.user("ada")
+    other = await api.user("grace")
+
+    for body in (
+        {"username": "ada", "email": "new@example.com"},
+        {"username": "new", "email": "ADA@example.com"},
+    ):
+        assert (await api.post("/users", body)).status == 409
+        assert (await api.put(f"/users/{other}", body)).status == 409
+
+
+@pytest.mark.parametrize("raw", [b"", b"{", b"[]", b"null", b'"x"', b"\xff", b"[" * 5000])
+async def test_what_is_no_json_object_is_malformed(api: Api, raw: bytes):
+    user_id = await api.user()
+    for method, path in [
+        ("POST", "/users"),
+        ("PUT", f"/users/{user_id}"),
+        ("POST", "/urls"),
+        ("POST", "/events"),
+    ]:
+        answer = await api.ask(method, path, raw=raw)
+        assert answer.status == 400
+        assert answer.error
+
+
+async def test_a_body_over_the_limit_is_too_large(api: Api):
+    assert (await api.post("/users", {"username": "x" * 70_000})).status == 413
+
+
+async def test_pages_by_number_and_by_cursor(api: Api):
+    ids = [await api.user(f"user{n}") for n in range(5)]
+
+    async def page(query: str) -> list[int]:
+        return [user["id"] for user in (await api.get(f"/users{query}")).json]
+
+    assert await page("") == ids
+    assert await page("?page=2&per_page=2") == ids[2:4]
+    assert await page("?page=4&per_page=2") == []
+    assert await page(f"?cursor={ids[2]}") == ids[3:]
+    first = await api.get("/users?per_page=2")
+    assert first.headers["link"] == f'</users?cursor={ids[1]}&per_page=2>; rel="next"'
+    assert "link" not in (await api.get("/users?per_page=5")).headers
+
+
+@pytest.mark.parametrize(
+    "query", ["per_page=0", "per_page=1001", "per_page=x", "page=0", "page=-1", "cursor=a", "page="]
+)
+async def test_a_bad_page_names_the_parameter(api: Api, query: str):
+    answer = await api.get(f"/users?{query}")
+
+    assert answer.status == 400
+    assert list(answer.json["details"]) == [query.partition("=")[0]]
+
+
+@pytest.mark.parametrize("user_id", ["0", "abc", "-1", "99999999999999999999", "1.5", "%00"])
+async def test_what_can_be_no_id_is_not_found(api: Api, user_id: str):
+    for method in ("GET", "DELETE"):
+        answer = await api.ask(method, f"/users/{user_id}")
+        assert (answer.status, answer.error) == (404, "User not found")
+
+
+async def test_a_file_of_users_keeps_its_ids_and_can_be_repeated(api: Api):
+    for _ in range(2):
+        answer = await api.upload(CSV)
+        assert (answer.status, answer.json) == (200, {"count": 2, "imported": 2})
+
+    users = (await api.get("/users")).json
+    assert [user["id"] for user in users] == [7, 9]
+    assert users[0]["created_at"] == "2025-07-13T12:40:57"
+    assert await api.user() == 10
+
+
+async def test_an_empty_file_is_no_users_and_no_file_an_error(api: Api):
+    for content in (b"", b"id,username,email,created_at\n"):
+        assert (await api.upload(content)).json == {"count": 0, "imported": 0}
+    assert (await api.upload(CSV, field="other")).status == 400
+    assert (await api.post("/users/bulk", {})).status == 400
+    assert (await api.post("/users/bulk")).status == 400
+
+
+@pytest.mark.parametrize(
+    ("row", "field"),
+    [
+        ("x,alan,alan@example.com,2025-12-04 18:26:42", "id"),
+        ("9,,alan@example.com,2025-12-04 18:26:42", "username"),
+        ("9,alan,nowhere,2025-12-04 18:26:42", "email"),
+        ("9,alan,alan@example.com,yesterday", "created_at"),
+        ("7,alan,alan@example.com,2025-12-04 18:26:42", "id"),
+        ("9,grace,alan@example.com,2025-12-04 18:26:42", "username"),
+        ("9,alan,grace@example.com,2025-12-04 18:26:42", "email"),
+    ],
+)
+async def test_a_bad_row_imports_nothing_and_names_line_and_field(api: Api, row: str, field: str):
+    first = b"".join(CSV.splitlines(keepends=True)[:2])
+
+    answer = await api.upload(first + row.encode() + b"\n")
+
+    assert answer.status == 422
+    assert answer.error.startswith("Line 3")
+    assert list(answer.json["details"]) == [field]
+    assert (await api.get("/users")).json == []
+
+
+async def test_a_wrong_header_too_few_fields_and_wrong_encoding_are_said(api: Api):
+    assert (await api.upload(b"name,mail\na,b\n")).status in {400, 422}
+    assert "Line 2" in (await api.upload(b"id,username,email,created_at\n1,a\n")).error
+    assert "Line 2" in (await api.upload(b"id,username,email,created_at\n1,\xff\n")).error
+
+
+async def test_a_deleted_users_links_stop_and_its_events_stay(api: Api, pool: Pool):
+    user_id = await api.user()
+    url = await api.url(user_id)
+
+    assert (await api.delete(f"/users/{user_id}")).status == 204
+
+    assert (await api.get(f"/urls/{url['id']}")).status == 404
+    events = (await api.get("/events")).json
+    assert [event["event_type"] for event in events] == ["created", "deleted"]
+    assert all(event["url_id"] is None and event["user_id"] is None for event in events)
+    code = url["short_code"]
+    assert await pool.fetchval("SELECT deleted_at FROM urls WHERE short_code = $1", code)
