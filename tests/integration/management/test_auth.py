@@ -1,0 +1,174 @@
+"""Every route as nobody, a stranger, the owner and an administrator."""
+
+import asyncio
+import sys
+from typing import Any
+
+import pytest
+
+from management import keys
+from shared.postgres import Pool
+from tests.conftest import database_url
+from tests.integration.management.conftest import Api, Start
+
+
+async def admin_key(database: str) -> str:
+    return await keys.create(database, name="first", user_id=None, admin=True, if_none=False)
+
+
+class World:
+    """A running service with an administrator, an owner with a link, and a stranger."""
+
+    def __init__(self, api: Api, admin: str) -> None:
+        self.nobody = api
+        self.admin = Api(api.port, admin)
+
+    async def fill(self) -> None:
+        self.owner_id = await self.admin.user("owner")
+        self.stranger_id = await self.admin.user("stranger")
+        self.owner = await self.with_key(self.owner_id)
+        self.stranger = await self.with_key(self.stranger_id)
+        answer = await self.owner.post("/urls", {"original_url": "https://example.com"})
+        assert answer.status == 201, answer.body
+        self.url = answer.json
+        self.event = (await self.owner.get("/events")).json[0]
+
+    async def with_key(self, user_id: int, **fields: Any) -> Api:
+        answer = await self.admin.post(f"/users/{user_id}/keys", {"name": "test", **fields})
+        assert answer.status == 201, answer.body
+        return Api(self.nobody.port, answer.json["key"])
+
+
+async def test_who_may_do_what(start: Start, database: str):
+    async with start(auth="required") as api:
+        world = World(api, await admin_key(database))
+        await world.fill()
+        user, url, event = (
+            f"/users/{world.owner_id}",
+            f"/urls/{world.url['id']}",
+            f"/events/{world.event['id']}",
+        )
+        new_event = {"url_id": world.url["id"], "event_type": "scan"}
+        asks: list[tuple[str, str, Any, int, int, int]] = [
+            # method, path, body: stranger, owner, administrator
+            ("GET", "/users", None, 200, 200, 200),
+            ("POST", "/users", {"username": "n", "email": "n@example.com"}, 403, 403, 201),
+            ("POST", "/users/bulk", None, 403, 403, 400),
+            ("GET", user, None, 404, 200, 200),
+            ("PUT", user, {"username": "renamed"}, 404, 200, 200),
+            ("GET", f"{user}/keys", None, 404, 200, 200),
+            ("POST", f"{user}/keys", {"name": "n"}, 404, 201, 201),
+            ("POST", f"{user}/keys", {"name": "n", "is_admin": True}, 404, 403, 201),
+            ("DELETE", f"{user}/keys/999", None, 404, 404, 404),
+            ("GET", "/urls", None, 200, 200, 200),
+            ("GET", url, None, 404, 200, 200),
+            ("PUT", url, {"title": "T"}, 404, 200, 200),
+            ("GET", "/events", None, 200, 200, 200),
+            ("GET", event, None, 404, 200, 200),
+            ("POST", "/events", new_event, 404, 201, 400),
+            ("PUT", event, {"event_type": "x"}, 403, 403, 200),
+            ("DELETE", url, None, 404, 204, 404),
+            ("DELETE", user, None, 404, 204, 404),
+        ]
+        for method, path, body, stranger, owner, admin in asks:
+            nobody = await world.nobody.ask(method, path, body)
+            assert nobody.status == 401, (method, path)
+            assert nobody.headers["www-authenticate"].startswith("Bearer")
+            assert nobody.error
+            for who, client, status in [
+                ("stranger", world.stranger, stranger),
+                ("owner", world.owner, owner),
+                ("admin", world.admin, admin),
+            ]:
+                answer = await client.ask(method, path, body)
+                assert answer.status == status, (who, method, path, answer.body)
+
+
+async def test_lists_show_only_what_is_ones_own(start: Start, database: str):
+    async with start(auth="required") as api:
+        world = World(api, await admin_key(database))
+        await world.fill()
+
+        assert [u["id"] for u in (await world.stranger.get("/users")).json] == [world.stranger_id]
+        assert (await world.stranger.get("/urls")).json == []
+        assert (await world.stranger.get(f"/urls?user_id={world.owner_id}")).json == []
+        assert (await world.stranger.get("/events")).json == []
+        assert len((await world.admin.get("/urls")).json) == 1
+
+
+async def test_an_owner_may_not_write_for_another(start: Start, database: str):
+    async with start(auth="required") as api:
+        world = World(api, await admin_key(database))
+        await world.fill()
+        body = {"user_id": world.owner_id, "original_url": "https://example.com"}
+
+        assert (await world.stranger.post("/urls", body)).status == 403
+        assert len((await world.admin.get("/urls")).json) == 1
+
+
+async def test_redirects_health_and_home_need_no_key(start: Start):
+    async with start(auth="required") as api:
+        for path in ("/", "/health", "/health/ready"):
+            assert (await api.get(path)).status == 200
+
+
+@pytest.mark.parametrize(
+    "key", ["", "x", "sw_", "sw_abc_def", "sw_000000000000_x", "a" * 500, "sw_\xe9_x_y"]
+)
+async def test_a_wrong_key_is_unauthorized(start: Start, key: str):
+    async with start(auth="required") as api:
+        assert (await api.get("/users", headers={"X-API-Key": key})).status == 401
+        assert (await api.get("/users", headers={"Authorization": f"Bearer {key}"})).status == 401
+
+
+async def test_a_key_works_in_either_header_and_ends_when_revoked_or_expired(
+    start: Start, database: str, pool: Pool
+):
+    async with start(auth="required") as api:
+        world = World(api, await admin_key(database))
+        await world.fill()
+        path = f"/users/{world.owner_id}/keys"
+        made = (await world.owner.post(path, {"name": "laptop"})).json
+        listed = (await world.owner.get(path)).json[-1]
+        assert "key" not in listed
+        assert listed["name"] == "laptop"
+        other_half = f"{made['key'][:-1]}{'a' if made['key'][-1] != 'a' else 'b'}"
+
+        async def status(key: str) -> int:
+            return (await api.get("/users", headers={"X-API-Key": key})).status
+
+        assert await status(made["key"]) == 200
+        assert await status(other_half) == 401
+        assert (await world.owner.delete(f"{path}/{made['id']}")).status == 204
+        assert await status(made["key"]) == 401
+        fresh = (await world.owner.post(path, {"name": "b", "expires_at": "2999-01-01"})).json
+        assert await status(fresh["key"]) == 200
+        await pool.execute("UPDATE api_keys SET expires_at = now() WHERE id = $1", fresh["id"])
+        assert await status(fresh["key"]) == 401
+        past = await world.owner.post(path, {"name": "b", "expires_at": "2001-01-01T00:00:00"})
+        assert past.status == 422
+
+
+async def test_the_secret_is_stored_nowhere(start: Start, database: str, pool: Pool):
+    async with start(auth="required"):
+        key = await admin_key(database)
+        rows = await pool.fetchval("SELECT array_agg(k::text)::text FROM api_keys AS k")
+
+    assert key.rpartition("_")[2] not in rows
+
+
+async def test_the_first_admin_key_is_made_once(database: str):
+    server, _, name = database.rpartition("/")
+    environ = {"POSTGRES_DSN": database_url(f"{server}/x", name, "shortwire_management")}
+    command = [sys.executable, "-m", "management.keys", "create", "--admin", "--if-none"]
+
+    async def make() -> bytes:
+        process = await asyncio.create_subprocess_exec(
+            *command, "--name", "first", env=environ, stdout=asyncio.subprocess.PIPE
+        )
+        output, _ = await process.communicate()
+        assert process.returncode == 0
+        return output
+
+    assert (await make()).startswith(b"sw_")
+    assert await make() == b""
