@@ -18,7 +18,7 @@ def text(settings: Settings, data: Path, *, key: str, next_user_id: int) -> str:
     lines = [
         "",
         f"  Gateway    {url}",
-        f"  API        {url}/docs",
+        f"  API        {url}/users, /urls and /events (see docs/api.md)",
         f"  Data       {data} (logs in logs/, every part in stack.json)",
         "",
     ]
