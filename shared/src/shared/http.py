@@ -19,7 +19,6 @@ from shared.errors import DATABASE_UNAVAILABLE, DomainError, Unavailable
 
 log = logging.getLogger(__name__)
 
-RETRY_AFTER_SECONDS = 1
 MAX_REQUEST_ID_LENGTH = 128
 _REQUEST_ID = re.compile(rf"[!-~]{{1,{MAX_REQUEST_ID_LENGTH}}}\Z")
 
@@ -94,8 +93,10 @@ def _on_domain_error(request: Request, error: Exception) -> Response:
 
 def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    phrase = HTTPStatus(error.status_code).phrase  # Starlette's detail where none was given
+    message = phrase.capitalize() if error.detail == phrase else error.detail
     accept = request.headers.get("accept", "")
-    return error_response(accept, error.status_code, error.detail, headers=error.headers)
+    return error_response(accept, error.status_code, message, headers=error.headers)
 
 
 def _on_unavailable(request: Request, error: Exception) -> Response:
@@ -163,8 +164,7 @@ async def readiness(request: Request[Any], checks: Mapping[str, Check]) -> Respo
         states["process"] = "leaving"
     if all(state == "ok" for state in states.values()):
         return JSONResponse({"status": "ok"})
-    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
-    return JSONResponse({"error": "Not ready", "details": states}, 503, headers)
+    return JSONResponse({"error": "Not ready", "details": states}, 503, Unavailable.headers)
 
 
 async def _state(check: Check) -> str:
