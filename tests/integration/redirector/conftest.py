@@ -2,6 +2,7 @@
 
 import asyncio
 import http.client
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -115,7 +116,7 @@ class Links:
         return LinkRecord(
             version=row["version"],
             state="active" if active else "inactive",
-            cached_at=0.0,
+            cached_at=time.time(),
             url_id=row["id"],
             user_id=1,
             target=target,

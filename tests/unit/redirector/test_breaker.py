@@ -85,6 +85,20 @@ def test_a_failed_probe_doubles_the_pause_up_to_the_limit(circuit: CircuitBreake
     assert max(pauses) <= breaker.OPEN_SECONDS_MAX * (1 + breaker.OPEN_JITTER) + 0.1
 
 
+def test_calls_under_way_when_it_opens_do_not_lengthen_its_pause(
+    circuit: CircuitBreaker, clock: Clock
+):
+    fail_until_open(circuit)
+    for _ in range(100):
+        circuit.failed()
+    circuit.succeeded()
+    circuit.succeeded()
+
+    assert circuit.state == "open"
+    clock.seconds += breaker.OPEN_SECONDS_MIN * 1.3
+    assert circuit.allows()
+
+
 def test_a_cancelled_probe_lets_another_follow(circuit: CircuitBreaker, clock: Clock):
     fail_until_open(circuit)
     clock.seconds += breaker.OPEN_SECONDS_MIN * 2

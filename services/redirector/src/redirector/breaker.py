@@ -50,7 +50,8 @@ class CircuitBreaker:
         if self.state == "closed":
             self._failures_in_a_row = 0
             self._remember(failed=False)
-            return
+        if self.state != "half_open":
+            return  # open: the late answer to a call made before
         self._is_probing = False
         self._successes += 1
         if self._successes >= SUCCESSES_TO_CLOSE:
@@ -58,9 +59,10 @@ class CircuitBreaker:
 
     def failed(self) -> None:
         """Report that an allowed call failed or took too long."""
-        if self.state != "closed":
+        if self.state == "half_open":
             self._open()
-            return
+        if self.state == "open":
+            return  # or one of many calls that were under way when it opened
         self._failures_in_a_row += 1
         self._remember(failed=True)
         if self._failures_in_a_row >= FAILURES_IN_A_ROW or self._fails_too_often():
