@@ -15,6 +15,7 @@ class Proxy:
         self.port = 0
         self.delay_seconds = 0.0  # added to each chunk, both ways
         self.drops_replies = False  # the server hears, the client does not: outcome unknown
+        self.drops_requests = False  # the server hears nothing; what it still says passes
         self.is_black_hole = False  # nothing passes, nothing is refused
         self.refuses = False  # new connections are closed at once
         self._writers: set[asyncio.StreamWriter] = set()
@@ -27,9 +28,9 @@ class Proxy:
     def heal(self) -> None:
         """Pass everything again; what was swallowed stays lost, so such connections are cut."""
         self.delay_seconds = 0.0
-        if self.is_black_hole or self.drops_replies:
+        if self.is_black_hole or self.drops_replies or self.drops_requests:
             self.cut()
-        self.is_black_hole = self.drops_replies = self.refuses = False
+        self.is_black_hole = self.drops_replies = self.drops_requests = self.refuses = False
 
     async def accept(
         self, client_reader: asyncio.StreamReader, client_writer: asyncio.StreamWriter
@@ -61,7 +62,7 @@ class Proxy:
             while chunk := await reader.read(CHUNK_BYTES):
                 if self.delay_seconds:
                     await asyncio.sleep(self.delay_seconds)
-                if self.is_black_hole or (is_reply and self.drops_replies):
+                if self.is_black_hole or (self.drops_replies if is_reply else self.drops_requests):
                     continue
                 writer.write(chunk)
                 await writer.drain()
