@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 
 import asyncpg
+import hypothesis  # noqa: F401 - its first import must not be deep in a failing test (Python 3.11)
 import pytest
 from redis.asyncio import Redis
 

@@ -8,8 +8,9 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import OutOfMemoryError
 
-from redirector import click_sender
+from redirector import click_sender, metrics
 from shared import link_cache
 from tests.faults.proxy import Proxy, proxy
 from tests.integration.redirector.conftest import (
@@ -292,3 +293,98 @@ async def test_a_scanner_of_codes_fills_no_memory_and_hurts_no_visitor(start: St
     lives = [await links.cache.pttl(f"u:{{1/nothing{number}}}") for number in range(300)]
     assert all(life <= link_cache.UNKNOWN_MS for life in lives)
     assert all(life != -1 for life in lives), "every entry of an unknown code ends by itself"
+
+
+async def test_a_full_bus_leaves_clicks_in_the_journal_until_it_has_room(
+    start: Start, links: Links, bus: Redis
+):
+    await links.put("abc123", OLD)
+    async with start() as redirector:
+        await bus.config_set("maxmemory", "1mb")
+        try:
+            answers = [await redirector.ask("/abc123") for _ in range(20)]
+        finally:
+            await bus.config_set("maxmemory", "512mb")
+
+        assert {answer.status for answer in answers} == {302}
+
+        async def has_all() -> bool:
+            return len({click.id for click in await clicks_on(bus)}) == 20
+
+        await eventually(has_all)
+
+
+async def test_a_storm_of_evictions_costs_hits_and_no_truth(start: Start, links: Links):
+    numbers = range(60)
+    for number in numbers:
+        await links.put(f"code{number}", OLD)
+    await links.cache.config_set("maxmemory", "2mb")
+    try:
+        async with start(near_cache_links=1) as redirector, links.beating():
+            filler = asyncio.ensure_future(_fill(links.cache))
+            for number in numbers:
+                await redirector.ask(f"/code{number}")
+                await links.change(f"code{number}", NEW)
+
+            answers = [await redirector.ask(f"/code{number}") for number in numbers]
+            filler.cancel()
+            await asyncio.gather(filler, return_exceptions=True)
+    finally:
+        await links.cache.config_set("maxmemory", "128mb")
+
+    assert {answer.headers["location"] for answer in answers} == {NEW}
+
+
+async def _fill(cache: Redis) -> None:
+    number = 0
+    while True:
+        number += 1
+        try:
+            await cache.set(f"u:{{9/{number}}}", b"1:" + b"x" * 2000)
+        except OutOfMemoryError:
+            await asyncio.sleep(0.01)
+
+
+async def test_a_flushed_cache_costs_one_read_a_code(start: Start, links: Links):
+    codes = [f"code{number}" for number in range(10)]
+    for code in codes:
+        await links.put(code, OLD)
+    async with start() as redirector:
+        await links.cache.flushall()
+        before_wave = metrics.RESPONSES.labels(302, "database")._value.get()
+        answers = await asyncio.gather(
+            *(redirector.ask(f"/{code}") for code in codes for _ in range(10))
+        )
+
+        assert {answer.status for answer in answers} == {302}
+        assert await links.cache.dbsize() == len(codes)
+        after = metrics.RESPONSES.labels(302, "database")._value.get()
+        assert after - before_wave <= len(answers)
+
+
+async def test_without_a_free_connection_misses_say_so_and_recover(start: Start, links: Links):
+    for number in range(30):
+        await links.put(f"cold{number}", OLD)
+    async with start() as redirector:
+        await redirector.ask("/cold0")
+        await links.pool.execute("ALTER ROLE shortwire_redirector CONNECTION LIMIT 0")
+        try:
+            await links.pool.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE usename = 'shortwire_redirector'"
+            )
+            answers = await asyncio.gather(
+                *(timed(redirector, f"/cold{number}") for number in range(1, 20))
+            )
+            warm = await redirector.ask("/cold0")
+        finally:
+            await links.pool.execute("ALTER ROLE shortwire_redirector CONNECTION LIMIT -1")
+
+        assert {answer.status for answer, _ in answers} == {503}
+        assert max(seconds for _, seconds in answers) < 2.0
+        assert warm.status == 302
+
+        async def has_recovered() -> bool:
+            return (await redirector.ask("/cold25")).status == 302
+
+        await eventually(has_recovered)
