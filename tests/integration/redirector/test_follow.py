@@ -1,5 +1,6 @@
 import asyncio
 import json
+import time
 from pathlib import Path
 from uuid import UUID
 
@@ -42,6 +43,20 @@ async def test_every_followed_redirect_is_one_click_with_its_facts(
     assert click.request_id == "request-1"
     assert click.id.version == 7
     assert click.id.int >> 80 == pytest.approx(click.at.timestamp() * 1000, abs=50)
+
+
+async def test_a_request_the_gateway_sends_twice_is_one_click(
+    start: Start, links: Links, bus: Redis
+):
+    await links.put("abc123")
+    headers = {"X-Request-ID": "request-1", "X-Request-Start": f"{time.time():.3f}"}
+    async with start() as first, start() as second:
+        await first.ask("/abc123", headers)
+        await second.ask("/abc123", headers)
+
+    clicks = await clicks_on(bus)
+    assert len(clicks) == 2
+    assert len({(click.id, click.at) for click in clicks}) == 1
 
 
 async def test_head_answers_the_same_and_is_no_click(start: Start, links: Links, bus: Redis):

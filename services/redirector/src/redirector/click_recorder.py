@@ -2,16 +2,12 @@
 
 import asyncio
 import logging
-import secrets
-import time
-from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
-from uuid import UUID
 
 from redis.asyncio import Redis
 
 from redirector import metrics, slots
+from redirector.click_identity import counter, identify
 from redirector.click_sender import ClickSender, send_frame
 from redirector.journal import Journal
 from shared.errors import REDIS_ERRORS
@@ -45,7 +41,7 @@ class ClickRecorder:
         self._journal = Journal(
             folder, max_bytes=max_bytes, segment_bytes=segment_bytes, sent=self._sender.sent
         )
-        self._ids = click_ids()
+        self._counter = counter()
         self._has_clicks = asyncio.Event()
         self._has_clicks.set()  # a predecessor may have left some
 
@@ -55,14 +51,19 @@ class ClickRecorder:
         record: LinkRecord,
         *,
         request_id: str,
+        started: str | None,
         referrer: str | None,
         user_agent: str | None,
     ) -> None:
-        """Write one click to the journal; never waits and never fails."""
+        """Write one click to the journal; never waits and never fails.
+
+        `started` is the gateway's time of the request (see `click_identity`).
+        """
         assert record.url_id is not None
+        identity = identify(request_id, started, self._counter)
         click = Click(
-            id=next(self._ids),
-            at=datetime.now(UTC),
+            id=identity.id,
+            at=identity.at,
             code=code,
             url_id=record.url_id,
             user_id=record.user_id,
@@ -181,20 +182,6 @@ def _claim(parent: Path) -> slots.Slot | None:
     except OSError as error:
         log.error("journal.unusable", extra={"error": repr(error)})  # noqa: TRY400 - expected
         return None
-
-
-def click_ids() -> Iterator[UUID]:
-    """Yield UUIDv7 (RFC 9562, section 5.7): milliseconds, then this process's mark and a counter.
-
-    Ids of one process ascend; the mark is 42 random bits, the counter has 32.
-    """
-    mark_a = secrets.randbits(12)
-    mark_b = secrets.randbits(30)
-    fixed = 0x7 << 76 | mark_a << 64 | 0b10 << 62 | mark_b << 32
-    counter = 0
-    while True:
-        counter = (counter + 1) & 0xFFFF_FFFF
-        yield UUID(int=time.time_ns() // 1_000_000 << 80 | fixed | counter)
 
 
 def _origin(referrer: str) -> str:

@@ -45,6 +45,7 @@ async def follow(request: Request[State]) -> Response:
             code,
             resolution.record,
             request_id=request.scope["request_id"],
+            started=request.headers.get("x-request-start"),
             referrer=request.headers.get("referer"),
             user_agent=request.headers.get("user-agent"),
         )
