@@ -17,7 +17,7 @@ export PIP_USER := false
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check format clean
+.PHONY: help install run test test-faults check format clean
 .SUFFIXES:
 
 help: ## list the targets
@@ -32,6 +32,9 @@ run: $(STAMP) ## run the whole system here until Ctrl-C (settings: PORT, AUTH, D
 
 test: $(STAMP) ## run the tests; T=tests/unit picks some
 	@$(BIN)/python -m pytest $(T)
+
+test-faults: $(STAMP) ## run the fault tests at length: SOAK_SECONDS=180, SOAK_EXAMPLES=1000
+	@SOAK_SECONDS=$${SOAK_SECONDS:-180} SOAK_EXAMPLES=$${SOAK_EXAMPLES:-1000} $(BIN)/python -m pytest tests/faults
 
 check: $(STAMP) ## lock file, format, lint, types and import rules
 	$(UV) lock --check --quiet

@@ -53,11 +53,14 @@ class Line:
         self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
         return self
 
-    async def ask(self, method: str, path: str, body: object = None) -> tuple[int, str]:
+    async def ask(
+        self, method: str, path: str, body: object = None, request_id: str = ""
+    ) -> tuple[int, str]:
         """Return the status and the Location."""
         content = b"" if body is None else json.dumps(body).encode()
-        head = f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(content)}\r\n\r\n"
-        self._writer.write(head.encode() + content)
+        head = f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(content)}\r\n"
+        mark = f"X-Request-ID: {request_id}\r\n" if request_id else ""
+        self._writer.write(f"{head}{mark}\r\n".encode() + content)
         status = int((await self._reader.readline()).split()[1])
         location, length = "", 0
         while (field := await self._reader.readline()) != b"\r\n":
