@@ -23,7 +23,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 help: ## list the targets
 	@printf 'Shortwire. Start it with `make run`; the targets are:\n\n'
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
-		while IFS='|' read -r target text; do printf '%-16s %s\n' "$$target" "$$text"; done
+		while IFS='|' read -r target text; do printf '%-20s %s\n' "$$target" "$$text"; done
 
 install: $(STAMP) ## install everything into .venv
 

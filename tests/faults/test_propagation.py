@@ -49,7 +49,7 @@ class Line:
     def __init__(self, port: int) -> None:
         self._port = port
 
-    async def open(self) -> "Line":
+    async def __aenter__(self) -> "Line":
         self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
         return self
 
@@ -72,29 +72,27 @@ class Line:
         await self._reader.readexactly(length)
         return status, location
 
-    def close(self) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self._writer.close()
 
 
 async def update(port: int, url_id: int, until: float, done: list[Update]) -> None:
-    line = await Line(port).open()
-    while time.monotonic() < until:
-        number = len(done) + 1
-        target = f"https://example.com/{number}"
-        status, _ = await line.ask("PUT", f"/urls/{url_id}", {"original_url": target})
-        assert status == 200
-        done.append(Update(number, time.monotonic()))
-    line.close()
+    async with Line(port) as line:
+        while time.monotonic() < until:
+            number = len(done) + 1
+            target = f"https://example.com/{number}"
+            status, _ = await line.ask("PUT", f"/urls/{url_id}", {"original_url": target})
+            assert status == 200
+            done.append(Update(number, time.monotonic()))
 
 
 async def read(port: int, code: str, until: float, seen: list[Read]) -> None:
-    line = await Line(port).open()
-    while time.monotonic() < until:
-        began = time.monotonic()
-        status, location = await line.ask("GET", f"/{code}")
-        assert status == 302
-        seen.append(Read(began, time.monotonic(), int(location.rpartition("/")[2])))
-    line.close()
+    async with Line(port) as line:
+        while time.monotonic() < until:
+            began = time.monotonic()
+            status, location = await line.ask("GET", f"/{code}")
+            assert status == 302
+            seen.append(Read(began, time.monotonic(), int(location.rpartition("/")[2])))
 
 
 def staleness(updates: list[Update], seen: list[Read]) -> float:

@@ -1,6 +1,7 @@
 """Everything is killed, at random, under load; then the clicks are counted, three times over."""
 
 import asyncio
+import itertools
 import json
 import os
 import random
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import msgspec
 import pytest
 
 from tests.end_to_end.launcher import Launcher, eventually, send
@@ -23,6 +25,7 @@ CONNECTIONS = 16
 PAUSE_SECONDS = 0.02  # between a connection's requests: some 500 a second in all
 LINKS = 50
 DRAIN_SECONDS = 60.0
+ANSWER_SECONDS = 15.0  # above every time limit on the way
 PARTS = ["redirector", "ingest", "bus", "cache", "postgres", "management", "gateway"]
 
 
@@ -39,8 +42,9 @@ def soaking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launcher]:
 class Load:
     """Visitors, and what they were told."""
 
-    def __init__(self, port: int, codes: list[str]) -> None:
+    def __init__(self, port: int, codes: list[str], mark: str) -> None:
         self._port = port
+        self._mark = mark
         self._codes = codes
         self.answered: list[str] = []  # request ids of redirects that arrived whole
         self.statuses: Counter[int] = Counter()
@@ -52,24 +56,25 @@ class Load:
                 group.create_task(self._visit(number, until))
 
     async def _visit(self, visitor: int, until: float) -> None:
-        number = 0
+        requests = (f"{self._mark}-{visitor}-{number}" for number in itertools.count())
         while time.monotonic() < until:
             try:
-                line = await Line(self._port).open()
-                while time.monotonic() < until:
-                    number += 1
-                    request_id = f"visit-{visitor}-{number}"
-                    code = self._codes[number % len(self._codes)]
-                    async with asyncio.timeout(15):
-                        status, _ = await line.ask("GET", f"/{code}", request_id=request_id)
-                    self.statuses[status] += 1
-                    if status == 302:
-                        self.answered.append(request_id)
-                    await asyncio.sleep(PAUSE_SECONDS)
-                line.close()
+                async with Line(self._port) as line:
+                    await self._ask(line, requests, until)
             except (OSError, EOFError, IndexError):  # the gateway was killed
                 self.broken += 1
                 await asyncio.sleep(PAUSE_SECONDS)
+
+    async def _ask(self, line: Line, requests: Iterator[str], until: float) -> None:
+        while time.monotonic() < until:
+            request_id = next(requests)
+            code = random.choice(self._codes)
+            async with asyncio.timeout(ANSWER_SECONDS):
+                status, _ = await line.ask("GET", f"/{code}", request_id=request_id)
+            self.statuses[status] += 1
+            if status == 302:
+                self.answered.append(request_id)
+            await asyncio.sleep(PAUSE_SECONDS)
 
 
 async def kill_at_random(system: Launcher, until: float) -> Counter[str]:
@@ -117,15 +122,79 @@ def logged_redirects(data: Path) -> set[str]:
     return logged
 
 
-async def test_no_click_is_lost_or_doubled_whatever_is_killed(
-    soaking: Launcher, capsys: pytest.CaptureFixture[str]
-):
+class Count(msgspec.Struct, frozen=True):
+    """What became of the acknowledged clicks."""
+
+    lost: set[str]
+    doubled: list[str]
+    unlogged: set[str]  # in the gateway's log and not in the table
+    seconds: float  # until the last one was stored
+
+
+async def count(system: Launcher, load: Load) -> Count:
+    """Wait until every acknowledged click is stored, or for DRAIN_SECONDS."""
+    acknowledged = set(load.answered)
+    dsn = system.stack().postgres.url
+    visits: Counter[str] = Counter()
+    began = time.monotonic()
+    while time.monotonic() < began + DRAIN_SECONDS and not acknowledged <= visits.keys():
+        await asyncio.sleep(0.2)
+        with suppress(OSError, asyncpg.PostgresError):
+            visits = await stored_visits(dsn)
+    return Count(
+        acknowledged - visits.keys(),
+        [visit for visit, times in visits.items() if times > 1],
+        logged_redirects(system.data) - visits.keys(),
+        time.monotonic() - began,
+    )
+
+
+@pytest.fixture(scope="module")
+def codes(soaking: Launcher) -> list[str]:
     user = send(soaking.url("/users"), "POST", {"username": "s", "email": "s@example.com"}).json()
     codes = [f"soak{number}" for number in range(LINKS)]
     for code in codes:
         body = {"user_id": user["id"], "original_url": "https://example.com", "short_code": code}
         assert send(soaking.url("/urls"), "POST", body).status == 201
-    load = Load(int(soaking.settings["PORT"]), codes)
+    return codes
+
+
+@pytest.mark.parametrize("part", ["bus", "cache", "postgres", "ingest"])
+async def test_redirects_go_on_while_a_part_behind_them_stands_still(
+    soaking: Launcher, codes: list[str], part: str, capsys: pytest.CaptureFixture[str]
+):
+    load = Load(int(soaking.settings["PORT"]), codes, mark=part)
+    still = max(5.0, SECONDS / 3)
+    visiting = asyncio.ensure_future(load.run(time.monotonic() + still + 4.0))
+    await asyncio.sleep(2.5)  # every code is remembered by both redirectors
+    before = len(load.answered)
+    pid = soaking.parts()[part].pid or 0
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        await asyncio.sleep(still)
+        during = len(load.answered) - before
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    await visiting
+
+    counted = await count(soaking, load)
+    with capsys.disabled():
+        print(
+            f"\n{part} stood still for {still:.0f} s: {before / 2.5:.0f} redirects/s before, "
+            f"{during / still:.0f} during; {len(counted.lost)} clicks lost, "
+            f"{len(counted.doubled)} doubled; all stored {counted.seconds:.1f} s after the load"
+        )
+    assert set(load.statuses) == {302}
+    assert not load.broken
+    assert during / still > 0.5 * before / 2.5
+    assert not counted.lost
+    assert not counted.doubled
+
+
+async def test_no_click_is_lost_or_doubled_whatever_is_killed(
+    soaking: Launcher, codes: list[str], capsys: pytest.CaptureFixture[str]
+):
+    load = Load(int(soaking.settings["PORT"]), codes, mark="kill")
     until = time.monotonic() + SECONDS
 
     visiting = asyncio.ensure_future(load.run(until + 1.0))
@@ -133,28 +202,18 @@ async def test_no_click_is_lost_or_doubled_whatever_is_killed(
     await visiting
 
     await asyncio.to_thread(eventually, lambda: send(soaking.url("/health/ready")).status == 200)
-    dsn = soaking.stack().postgres.url
-    acknowledged = set(load.answered)
-    visits: Counter[str] = Counter()
-    began = time.monotonic()
-    while time.monotonic() < began + DRAIN_SECONDS and not acknowledged <= visits.keys():
-        await asyncio.sleep(0.2)
-        with suppress(OSError, asyncpg.PostgresError):
-            visits = await stored_visits(dsn)
-    drained = time.monotonic() - began
-    lost = acknowledged - visits.keys()
-    doubled = [visit for visit, times in visits.items() if times > 1]
-    logged = logged_redirects(soaking.data)
+    counted = await count(soaking, load)
+    others = {status: times for status, times in load.statuses.items() if status != 302}
     with capsys.disabled():
         print(
             f"\n{killed.total()} kills {dict(killed)} in {SECONDS:.0f} s: "
-            f"{len(acknowledged)} redirects answered, {len(lost)} clicks lost, "
-            f"{len(doubled)} doubled, {len(logged - visits.keys())} in the gateway's log only; "
-            f"other answers {dict(load.statuses - Counter({302: load.statuses[302]}))}, "
-            f"{load.broken} broken connections; drained in {drained:.1f} s"
+            f"{len(load.answered)} redirects answered, {len(counted.lost)} clicks lost, "
+            f"{len(counted.doubled)} doubled, {len(counted.unlogged)} in the gateway's log only; "
+            f"other answers {others}, {load.broken} broken connections; "
+            f"all stored {counted.seconds:.1f} s after the load"
         )
-    assert not lost
-    assert not doubled
-    assert logged
-    assert logged <= visits.keys()
-    assert len(acknowledged) > 20 * SECONDS
+    assert not counted.lost
+    assert not counted.doubled
+    assert logged_redirects(soaking.data)
+    assert not counted.unlogged
+    assert len(load.answered) > 20 * SECONDS
