@@ -191,6 +191,61 @@ async def test_redirects_go_on_while_a_part_behind_them_stands_still(
     assert not counted.doubled
 
 
+async def test_a_redirector_told_to_stop_drains_and_no_visitor_notices(
+    soaking: Launcher, codes: list[str]
+):
+    load = Load(int(soaking.settings["PORT"]), codes, mark="term")
+    visiting = asyncio.ensure_future(load.run(time.monotonic() + 8.0))
+    for redirector in soaking.stack().redirectors:
+        await asyncio.sleep(1.5)
+        os.kill(redirector.pid or 0, signal.SIGTERM)
+        await asyncio.sleep(2.0)  # it leaves, drains, and is started again
+    await visiting
+
+    counted = await count(soaking, load)
+    assert set(load.statuses) == {302}
+    assert not load.broken
+    assert not counted.lost
+    assert not counted.doubled
+
+
+async def test_a_reload_of_the_gateway_fails_no_request(soaking: Launcher, codes: list[str]):
+    load = Load(int(soaking.settings["PORT"]), codes, mark="reload")
+    visiting = asyncio.ensure_future(load.run(time.monotonic() + 6.0))
+    for _ in range(2):
+        await asyncio.sleep(1.5)
+        os.kill(soaking.stack().gateway.pid or 0, signal.SIGHUP)
+    await visiting
+
+    counted = await count(soaking, load)
+    assert set(load.statuses) == {302}
+    # An old worker closes its idle connections; who sends into that closing asks again.
+    assert load.broken <= 2 * CONNECTIONS
+    assert not counted.lost
+    assert not counted.doubled
+
+
+async def test_a_redirector_that_stands_still_is_replaced_by_its_neighbour(
+    soaking: Launcher, codes: list[str]
+):
+    load = Load(int(soaking.settings["PORT"]), codes, mark="still")
+    pid = soaking.stack().redirectors[0].pid or 0
+    visiting = asyncio.ensure_future(load.run(time.monotonic() + 9.0))
+    await asyncio.sleep(1.0)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        await asyncio.sleep(5.0)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    await visiting
+
+    counted = await count(soaking, load)
+    assert set(load.statuses) == {302}
+    assert not load.broken
+    assert not counted.lost
+    assert not counted.doubled
+
+
 async def test_no_click_is_lost_or_doubled_whatever_is_killed(
     soaking: Launcher, codes: list[str], capsys: pytest.CaptureFixture[str]
 ):
