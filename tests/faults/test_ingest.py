@@ -80,9 +80,11 @@ async def test_killed_again_and_again_under_load_it_stores_each_click_once(
     chance = random.Random(7)
     total = 0
 
+    stop = asyncio.Event()
+
     async def load() -> None:
         nonlocal total
-        while True:
+        while not stop.is_set():
             clicks = [click() for _ in range(20)]
             await publish(bus, clicks)
             if chance.random() < 0.1:
@@ -91,17 +93,15 @@ async def test_killed_again_and_again_under_load_it_stores_each_click_once(
             await asyncio.sleep(0.01)
 
     async def live(name: str) -> None:
-        while True:
+        while not stop.is_set():
             async with run(name):
                 await asyncio.sleep(chance.uniform(0.5, 1.5))  # and is killed
 
-    tasks = [asyncio.ensure_future(work) for work in (load(), live("one"), live("two"))]
-    await asyncio.sleep(SECONDS)
-    tasks[0].cancel()
-    await asyncio.sleep(1)
-    for task in tasks[1:]:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    async with asyncio.TaskGroup() as group:
+        for work in (load(), live("one"), live("two")):
+            group.create_task(work)
+        await asyncio.sleep(SECONDS)
+        stop.set()
 
     async with run("one"), run("two"):
         await until(lambda: is_all_stored(pool, bus, total))

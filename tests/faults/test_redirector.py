@@ -318,26 +318,27 @@ async def test_a_storm_of_evictions_costs_hits_and_no_truth(start: Start, links:
     numbers = range(60)
     for number in numbers:
         await links.put(f"code{number}", OLD)
+    stop = asyncio.Event()
     await links.cache.config_set("maxmemory", "2mb")
     try:
         async with start(near_cache_links=1) as redirector, links.beating():
-            filler = asyncio.ensure_future(_fill(links.cache))
+            filler = asyncio.ensure_future(_fill(links.cache, stop))
             for number in numbers:
                 await redirector.ask(f"/code{number}")
                 await links.change(f"code{number}", NEW)
 
             answers = [await redirector.ask(f"/code{number}") for number in numbers]
-            filler.cancel()
-            await asyncio.gather(filler, return_exceptions=True)
+            stop.set()
+            await filler
     finally:
         await links.cache.config_set("maxmemory", "128mb")
 
     assert {answer.headers["location"] for answer in answers} == {NEW}
 
 
-async def _fill(cache: Redis) -> None:
+async def _fill(cache: Redis, stop: asyncio.Event) -> None:
     number = 0
-    while True:
+    while not stop.is_set():
         number += 1
         try:
             await cache.set(f"u:{{9/{number}}}", b"1:" + b"x" * 2000)

@@ -6,16 +6,20 @@ The idea of the lease: Nishtala et al., "Scaling Memcache at Facebook", NSDI 201
 """
 
 import hashlib
+import logging
 import re
 import secrets
 from collections.abc import Sequence
 from importlib import resources
 from typing import cast
 
+import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
 from shared.events import LinkRecord, encoder, record_decoder
+
+log = logging.getLogger(__name__)
 
 LEASE_MS = 3_000  # longer than the slowest read of PostgreSQL that still answers a visitor
 _ENTRY_KEY = re.compile(rb"u:\{(\d+)/(.+)\}\Z")
@@ -52,9 +56,15 @@ _fill = _Script("fill")
 
 
 async def get(redis: Redis, domain: int, code: str) -> LinkRecord | None:
-    """Return the cached record, or None."""
+    """Return the cached record, or None; an entry that cannot be read is none."""
     entry = cast("bytes | None", await redis.get(_entry_key(domain, code)))
-    return None if entry is None else record_decoder.decode(entry.partition(b":")[2])
+    if entry is None:
+        return None
+    try:
+        return record_decoder.decode(entry.partition(b":")[2])
+    except msgspec.DecodeError:  # of another release, or not ours: PostgreSQL knows better
+        log.warning("cache.undecodable", extra={"domain": domain, "code": code})
+        return None
 
 
 async def remove(redis: Redis, domain: int, code: str) -> None:

@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager, suppress
 
 log = logging.getLogger(__name__)
 
+CANCEL_AGAIN_SECONDS = 0.5
+
 
 @asynccontextmanager
 async def background(work: Coroutine[object, object, object], *, name: str) -> AsyncIterator[None]:
@@ -31,9 +33,11 @@ async def background(work: Coroutine[object, object, object], *, name: str) -> A
         yield
     finally:
         ended = True
-        task.cancel()
-        with suppress(asyncio.CancelledError, Exception):  # a failure was logged by on_done
-            await task
+        # More than once: a client library may report a cancellation as a lost connection (seen
+        # with redis-py while it connects), and the loop around it would try again for ever.
+        while not task.done():
+            task.cancel()
+            await asyncio.wait({task}, timeout=CANCEL_AGAIN_SECONDS)
 
 
 async def sleep_unless(stop: asyncio.Event, seconds: float) -> None:

@@ -1,6 +1,6 @@
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
@@ -17,6 +17,7 @@ from shared.events import (
     link_message_decoder,
 )
 from shared.postgres import Pool
+from shared.tasks import background
 from tests.conftest import database_url
 
 
@@ -58,13 +59,8 @@ def dsn(database: str) -> str:
 
 @asynccontextmanager
 async def relaying(dsn: str, cache: Redis, bus: Redis) -> AsyncIterator[None]:
-    task = asyncio.ensure_future(Relay(dsn, cache, bus).run())
-    try:
+    async with background(Relay(dsn, cache, bus).run(), name="relay"):
         yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
 
 
 async def test_what_a_dead_writer_left_is_applied_announced_and_gone(

@@ -18,6 +18,7 @@ from redirector.settings import Settings
 from shared import link_cache, streams
 from shared.events import Click, LinkChanged, LinkRecord, RelayHeartbeat, clicks_decoder, encoder
 from shared.postgres import Pool
+from shared.tasks import background
 from tests.conftest import database_url
 
 DEADLINE_SECONDS = 10.0
@@ -149,11 +150,8 @@ class Links:
                 await self.beat()
                 await asyncio.sleep(0.1)
 
-        task = asyncio.ensure_future(beat())
-        try:
+        async with background(beat(), name="heartbeat"):
             yield
-        finally:
-            task.cancel()
 
 
 @pytest.fixture

@@ -207,3 +207,11 @@ async def test_the_sampler_lets_a_change_on_its_way_arrive(links: Links):
     await sampling
 
     assert metrics.CACHE_INCONSISTENT._value.get() == before
+
+
+async def test_an_entry_that_cannot_be_read_is_none_and_ends_nobody(start: Start, links: Links):
+    await links.put("abc123", OLD)
+    await links.cache.set("u:{1/abc123}", b"7:not a record")
+    async with start() as redirector:
+        assert await target(redirector) == OLD
+        await CacheSampler(links.cache, links.pool).sample()

@@ -1,5 +1,8 @@
 import asyncio
 import sys
+from contextlib import suppress
+
+from shared.tasks import background
 
 PROGRAM = """
 import asyncio, logging
@@ -26,3 +29,20 @@ async def test_a_task_that_dies_takes_its_process_with_it():
 
     assert process.returncode != 0
     assert b"task.died" in errors
+
+
+async def test_a_task_that_takes_its_cancellation_for_a_lost_connection_ends_all_the_same():
+    attempts = 0
+
+    async def stubborn() -> None:
+        nonlocal attempts
+        while attempts < 2:
+            with suppress(asyncio.CancelledError):  # as a client library may do
+                attempts += 1
+                await asyncio.sleep(30)
+
+    async with asyncio.timeout(5):
+        async with background(stubborn(), name="stubborn"):
+            await asyncio.sleep(0.01)
+
+    assert attempts == 2

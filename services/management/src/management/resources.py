@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 from management import fields, metrics
 from management.auth import Guard, Principal
 from management.errors import NotFound
-from shared.errors import DomainError
+from shared.errors import DATABASE_UNAVAILABLE, DomainError, Unavailable
 from shared.postgres import Pool
 
 
@@ -49,8 +49,14 @@ class Resource:
         try:
             response = await self._answer(request)
             status = response.status_code
-        except (DomainError, HTTPException) as error:
-            status = error.status if isinstance(error, DomainError) else error.status_code
+        except HTTPException as error:
+            status = error.status_code
+            raise
+        except DomainError as error:
+            status = error.status
+            raise
+        except DATABASE_UNAVAILABLE:
+            status = Unavailable.status
             raise
         finally:
             method = request.method if request.method in self._handlers else "other"

@@ -79,7 +79,7 @@ def create_app(settings: Settings) -> Starlette:
             )
             try:
                 async with (
-                    background(clicks.run(), name="clicks"),
+                    clicks.running(),
                     background(follower.run(), name="links"),
                     background(CacheSampler(cache, pool).run(), name="sampler"),
                 ):

@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from redis.asyncio import Redis
@@ -12,6 +14,7 @@ from redirector.click_sender import ClickSender, send_frame
 from redirector.journal import Journal
 from shared.errors import REDIS_ERRORS
 from shared.events import Click, LinkRecord, encoder
+from shared.tasks import background
 
 log = logging.getLogger(__name__)
 
@@ -76,12 +79,15 @@ class ClickRecorder:
         self._has_clicks.set()
         metrics.CLICKS.inc()
 
-    async def run(self) -> None:
-        """Send, settle and adopt until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._send())
-            group.create_task(self._settle())
-            group.create_task(self._adopt())
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Send, settle and adopt beside the block."""
+        async with (
+            background(self._send(), name="clicks.send"),
+            background(self._settle(), name="clicks.settle"),
+            background(self._adopt(), name="clicks.adopt"),
+        ):
+            yield
 
     async def drain(self, seconds: float) -> None:
         """Send what is left, for at most `seconds`; the rest stays on disk for the next start."""
