@@ -1,4 +1,4 @@
-"""The command line: `shortwire run | migrate | import | keys`."""
+"""The command line: `shortwire run | migrate | import | keys | replay-dead`."""
 
 import asyncio
 import os
@@ -17,8 +17,9 @@ from shortwire import importer, local_stack, services, stack_file
 from shortwire.import_repository import EVENTS, URLS, USERS, Table
 from shortwire.import_rows import BadFile, Column
 from shortwire.importer import ImportFailed
-from shortwire.processes import StartError
+from shortwire.processes import StartError, python_module
 from shortwire.settings import Settings
+from shortwire.stack_file import Stack
 
 app = typer.Typer(
     help="Shortwire, a self-hosted URL shortener.",
@@ -82,15 +83,18 @@ Database = Annotated[
 ]
 
 
-def running_database() -> str:
-    """Return the DSN of the system that runs on DATA_DIR; ends the command where none does."""
+def running_stack(otherwise: str) -> Stack:
+    """Return the system that runs on DATA_DIR; ends the command, advising, where none does."""
     data = settings.load(Settings).data_dir.absolute()
     stack = stack_file.read(data)
     if stack is None:
-        raise fail(
-            f"nothing runs on {data}: start it with `make run`, or name a database by --database."
-        )
-    return stack.postgres.url
+        raise fail(f"nothing runs on {data}: start it with `make run`, or name {otherwise}.")
+    return stack
+
+
+def running_database() -> str:
+    """Return the DSN of the system that runs on DATA_DIR; ends the command where none does."""
+    return running_stack("a database by --database").postgres.url
 
 
 @app.command()
@@ -111,6 +115,21 @@ def keys(context: typer.Context, database: Database = None) -> None:
         say(services.keys(context.args, {"POSTGRES_DSN": database or running_database()}))
     except StartError as error:
         raise fail(str(error)) from None
+
+
+@app.command(
+    "replay-dead",
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    add_help_option=False,  # the module's own --help tells its options
+)
+def replay_dead(
+    context: typer.Context,
+    bus: Annotated[str | None, typer.Option("--bus", envvar="BUS_URL", show_envvar=True)] = None,
+) -> None:
+    """Send dead letters back to be stored: `--dry-run` counts them, `--limit N` bounds them."""
+    command = [*python_module("event_ingest.replay_dead"), *context.args]
+    url = bus or ("" if "--help" in context.args else running_stack("a bus by --bus").bus.url)
+    os.execve(command[0], command, {**os.environ, "BUS_URL": url})  # noqa: S606 - our own module
 
 
 def _file(columns: Sequence[Column]) -> object:

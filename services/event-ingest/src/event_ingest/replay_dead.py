@@ -1,4 +1,4 @@
-"""Send dead letters back to the stream: `python -m event_ingest.replay_dead --help`."""
+"""Send dead letters back to the stream: `shortwire replay-dead --help`."""
 
 import argparse
 import asyncio
@@ -76,8 +76,9 @@ async def _main(arguments: argparse.Namespace) -> None:
 def main() -> None:
     """Parse the command line and replay."""
     parser = argparse.ArgumentParser(
+        prog="shortwire replay-dead",
         description="Send dead letters of `clicks.dead` back to `clicks`, oldest first. "
-        "The bus is named by BUS_URL. Repeating it is harmless: a click is stored once."
+        "The bus is named by BUS_URL. Repeating it is harmless: a click is stored once.",
     )
     parser.add_argument("--dry-run", action="store_true", help="only count")
     parser.add_argument("--limit", type=int, default=10_000, help="at most so many (10000)")
