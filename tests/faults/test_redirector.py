@@ -246,7 +246,7 @@ async def test_with_both_stores_down_what_is_remembered_redirects_and_says_so(
     ):
         server, _, name = database.rpartition("/")
         head = server.rpartition("@")[2]
-        dsn = f"postgres://shortwire_redirector:tests-only@{head}/{name}".replace(
+        dsn = f"postgres://shortwire_redirector:tests-only@{head}/{name}?sslmode=disable".replace(
             str(urlsplit(server).port), str(database_line.port)
         )
         async with start(cache_url=cache_through, postgres_dsn=dsn) as redirector:
