@@ -11,12 +11,14 @@ from urllib.parse import urlsplit
 import msgspec
 import pytest
 
-from tests.end_to_end.launcher import Launcher, send
+from tests.end_to_end.launcher import Launcher, eventually, send
 
 SECONDS = float(os.environ.get("SOAK_SECONDS", "6"))
 REDIRECTORS = 3
 CODES = [f"race{number}" for number in range(4)]
 BOUND_SECONDS = 1.0  # with everything up
+KILLS = 3
+KILL_BOUND_SECONDS = 2.0  # from the acknowledgement, management dead before it could announce
 WARM_UP_SECONDS = 2.0  # until every worker trusts its memory
 
 
@@ -166,3 +168,47 @@ async def test_no_read_after_an_acknowledged_update_sees_the_old_target(
         numbers = [one.number for one in reads]
         assert numbers == sorted(numbers), "a version went back on one worker"
         assert numbers[-1] == updates[code][-1].number
+
+
+async def test_a_change_whose_management_dies_before_it_announces_it_arrives_all_the_same(
+    racing: Launcher, capsys: pytest.CaptureFixture[str]
+):
+    user = send(racing.url("/users"), "POST", {"username": "k", "email": "k@example.com"}).json()
+    body = {"user_id": user["id"], "original_url": "https://example.com/0", "short_code": "killed"}
+    link = send(racing.url("/urls"), "POST", body).json()
+    ports = [urlsplit(part.url).port or 0 for part in racing.stack().redirectors]
+    delays = []
+    for number in range(1, KILLS + 1):
+        await asyncio.gather(*(read(port, "killed", time.monotonic() + 0.5, []) for port in ports))
+        parts = racing.parts()
+        held = [parts[name].pid or 0 for name in ("cache", "bus")]
+        for pid in held:  # nothing can be announced: the commit is all that happens
+            os.kill(pid, signal.SIGSTOP)
+        target = f"https://example.com/{number}"
+        try:
+            changed = send(racing.url(f"/urls/{link['id']}"), "PUT", {"original_url": target})
+            acknowledged = time.monotonic()
+            os.kill(parts["management"].pid or 0, signal.SIGKILL)
+        finally:
+            for pid in held:
+                os.kill(pid, signal.SIGCONT)
+        assert changed.status == 200
+        arrived = await asyncio.gather(*(first_read(port, "killed", number) for port in ports))
+        delays.append(max(arrived) - acknowledged)
+        await asyncio.to_thread(eventually, lambda: send(racing.url("/urls")).status == 200)
+
+    with capsys.disabled():
+        shown = ", ".join(f"{delay:.2f}" for delay in delays)
+        print(f"\nafter a kill between commit and announcement, known everywhere in {shown} s")
+    assert max(delays) <= KILL_BOUND_SECONDS
+
+
+async def first_read(port: int, code: str, number: int) -> float:
+    """Return when the redirector first answered with the target of this number."""
+    async with Line(port) as line, asyncio.timeout(10 * KILL_BOUND_SECONDS):
+        while True:
+            began = time.monotonic()
+            _, location = await line.ask("GET", f"/{code}")
+            if location.endswith(f"/{number}"):
+                return began
+            await asyncio.sleep(0.005)

@@ -32,7 +32,9 @@ PARTS = ["redirector", "ingest", "bus", "cache", "postgres", "management", "gate
 @pytest.fixture(scope="module")
 def soaking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launcher]:
     data = tmp_path_factory.mktemp("soak") / "data"
-    launcher = Launcher(data, REDIRECTORS="2", API_RATE="10000", REDIRECT_RATE="100000")
+    launcher = Launcher(
+        data, REDIRECTORS="2", INGESTS="2", API_RATE="10000", REDIRECT_RATE="100000"
+    )
     try:
         yield launcher.wait_ready()
     finally:
@@ -88,6 +90,8 @@ async def kill_at_random(system: Launcher, until: float) -> Counter[str]:
         parts = system.parts()
         if name == "redirector":
             parts[name] = chance.choice(system.stack().redirectors)
+        elif name == "ingest":
+            parts[name] = chance.choice(system.stack().ingest)
         with suppress(ProcessLookupError, TypeError):
             os.kill(parts[name].pid or 0, signal.SIGKILL)
             killed[name] += 1

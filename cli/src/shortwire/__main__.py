@@ -60,7 +60,7 @@ def run() -> None:
 
     REDIRECT_RATE (2000), API_RATE (100): requests per second and address.
 
-    REDIRECTORS (1), GATEWAY_WORKERS (1): processes.
+    REDIRECTORS (1), INGESTS (1), GATEWAY_WORKERS (1): processes.
 
     PUBLIC_URL, LOG_LEVEL (INFO).
 

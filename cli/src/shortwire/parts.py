@@ -15,11 +15,13 @@ from shortwire.settings import Settings
 from shortwire.stack_file import Part, Stack
 
 MANAGEMENT = "management"
-INGEST = "ingest-1"
 
 
 class Layout(msgspec.Struct, frozen=True, kw_only=True):
-    """The ports of the inner parts; a redirector has one for links and one for its metrics."""
+    """The ports of the inner parts; a redirector has one for links and one for its metrics.
+
+    An ingest has only that of its metrics.
+    """
 
     postgres: int
     cache: int
@@ -27,12 +29,12 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
     management: int
     management_metrics: int
     redirectors: dict[str, tuple[int, int]]
-    ingest_metrics: int
+    ingests: dict[str, int]
 
 
-def lay_out(ports: Ports, redirectors: int) -> Layout:
+def lay_out(ports: Ports, *, redirectors: int, ingests: int) -> Layout:
     """Take a port for every inner part."""
-    names = [f"redirector-{number}" for number in range(1, redirectors + 1)]
+    names = _numbered("redirector", redirectors)
     return Layout(
         postgres=ports.take("postgres"),
         cache=ports.take("cache"),
@@ -40,8 +42,12 @@ def lay_out(ports: Ports, redirectors: int) -> Layout:
         management=ports.take(MANAGEMENT),
         management_metrics=ports.take(f"{MANAGEMENT}-metrics"),
         redirectors={name: (ports.take(name), ports.take(f"{name}-metrics")) for name in names},
-        ingest_metrics=ports.take(f"{INGEST}-metrics"),
+        ingests={name: ports.take(f"{name}-metrics") for name in _numbered("ingest", ingests)},
     )
+
+
+def _numbered(name: str, count: int) -> list[str]:
+    return [f"{name}-{number}" for number in range(1, count + 1)]
 
 
 class Parts:
@@ -52,7 +58,7 @@ class Parts:
         self._folder = folder
         self._secrets = folder.secrets()
         ports = Ports(folder.path / "ports.json")
-        self._layout = lay_out(ports, settings.redirectors)
+        self._layout = lay_out(ports, redirectors=settings.redirectors, ingests=settings.ingests)
         ports.save()
         self.postgres_dsn = settings.postgres_url or servers.postgres_dsn(
             self._layout.postgres, self._secrets.postgres
@@ -111,7 +117,7 @@ class Parts:
         }
 
     def services(self) -> list[Program]:
-        """Return management, event-ingest and the redirectors, in the order of their start."""
+        """Return event-ingest, management and the redirectors, in the order of their start."""
         ingest = {
             "POSTGRES_DSN": services.role_dsn(
                 self.postgres_dsn, "shortwire_ingest", self._secrets.ingest
@@ -120,7 +126,7 @@ class Parts:
             "LOG_LEVEL": self._settings.log_level,
         }
         return [
-            services.ingest(INGEST, self._layout.ingest_metrics, ingest),
+            *(services.ingest(name, port, ingest) for name, port in self._layout.ingests.items()),
             services.web_service(
                 MANAGEMENT, "management", self._layout.management, self.management()
             ),
@@ -169,7 +175,7 @@ class Parts:
                 part(name, local_url(port)) for name, (port, _) in layout.redirectors.items()
             ],
             management=part(MANAGEMENT, local_url(layout.management)),
-            ingest=[part(INGEST, local_url(layout.ingest_metrics))],
+            ingest=[part(name, local_url(port)) for name, port in layout.ingests.items()],
             postgres=part("postgres", self.postgres_dsn),
             cache=part("cache", self.cache_url),
             bus=part("bus", self.bus_url),

@@ -8,6 +8,7 @@ import msgspec
 from shared import settings
 
 Port = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
+Processes = Annotated[int, msgspec.Meta(ge=1, le=64)]
 Rate = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]  # requests per second and address
 
 
@@ -19,10 +20,11 @@ class Settings(settings.Settings, frozen=True, kw_only=True):
     data_dir: Path = Path(".data")
     public_url: str = ""  # where visitors reach the gateway; empty: derived from `bind` and `port`
     auth: Literal["open", "required"] = "required"
-    redirectors: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
+    redirectors: Processes = 1
+    ingests: Processes = 1
     redirect_rate: Rate = 2_000
     api_rate: Rate = 100
-    gateway_workers: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
+    gateway_workers: Processes = 1
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     postgres_url: str | None = None
     cache_url: str | None = None
