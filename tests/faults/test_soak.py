@@ -102,11 +102,12 @@ async def kill_at_random(system: Launcher, until: float) -> Counter[str]:
 async def stored_visits(dsn: str) -> Counter[str]:
     connection = await asyncpg.connect(dsn, timeout=5)
     try:
-        rows = await connection.fetch(
-            "SELECT details->>'request_id' AS id, count(*) AS times FROM events "
-            "WHERE event_type = 'redirect' GROUP BY 1"
-        )
-        rolled_up = await connection.fetchval("SELECT sum(clicks) FROM clicks_hourly")
+        async with connection.transaction(isolation="repeatable_read"):  # one moment for both
+            rows = await connection.fetch(
+                "SELECT details->>'request_id' AS id, count(*) AS times FROM events "
+                "WHERE event_type = 'redirect' GROUP BY 1"
+            )
+            rolled_up = await connection.fetchval("SELECT sum(clicks) FROM clicks_hourly")
     finally:
         await connection.close()
     visits = Counter({row["id"]: row["times"] for row in rows})
