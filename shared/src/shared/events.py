@@ -29,7 +29,7 @@ class Click(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     user_agent: str | None = None
 
 
-class LinkRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class LinkRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What a redirector has to know of one code; also the payload of its cache entry.
 
     `state` is `unknown` where no row exists; then `version` is 0, older than any row's.

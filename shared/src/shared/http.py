@@ -1,15 +1,16 @@
 """What every HTTP service of ours does alike: errors, request ids, health."""
 
 import html
+import itertools
 import logging
 import re
-import uuid
+import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
 import msgspec
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
@@ -20,7 +21,9 @@ from shared.errors import DATABASE_UNAVAILABLE, DomainError, Unavailable
 log = logging.getLogger(__name__)
 
 MAX_REQUEST_ID_LENGTH = 128
-_REQUEST_ID = re.compile(rf"[!-~]{{1,{MAX_REQUEST_ID_LENGTH}}}\Z")
+_REQUEST_ID = re.compile(rb"[!-~]{1,%d}\Z" % MAX_REQUEST_ID_LENGTH)
+_PROCESS = secrets.token_hex(8).encode()  # new request ids are this and a number
+_REQUESTS = itertools.count()
 
 Check = Callable[[], Awaitable[object]]
 
@@ -120,11 +123,11 @@ EXCEPTION_HANDLERS: Mapping[int | type[Exception], ExceptionHandler] = {
 }
 
 
-def sane_request_id(candidate: str | None) -> str:
+def request_id_of(candidate: bytes | None) -> bytes:
     """Return the client's request id if it is short visible ASCII, else a new one."""
     if candidate is not None and _REQUEST_ID.match(candidate):
         return candidate
-    return uuid.uuid4().hex
+    return b"%b%016x" % (_PROCESS, next(_REQUESTS))
 
 
 class RequestIDMiddleware:
@@ -138,7 +141,8 @@ class RequestIDMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        request_id = sane_request_id(Headers(scope=scope).get("x-request-id"))
+        candidates = (value for name, value in scope["headers"] if name == b"x-request-id")
+        request_id = request_id_of(next(candidates, None)).decode()
         scope["request_id"] = request_id
 
         async def send_with_id(message: Message) -> None:

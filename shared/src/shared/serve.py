@@ -39,14 +39,19 @@ class LeavingServer(uvicorn.Server):
         return await super().on_tick(counter)
 
 
-def serve(app: Starlette, *, host: str, port: int, trusted_proxies: str) -> None:
-    """Serve until SIGTERM or SIGINT; `trusted_proxies` may set the client's address."""
+def serve(
+    app: Starlette, *, host: str, port: int, trusted_proxies: str, http: str = "httptools"
+) -> None:
+    """Serve until SIGTERM or SIGINT; `trusted_proxies` may set the client's address.
+
+    `http` names uvicorn's protocol: its own, or `module:Class`.
+    """
     config = uvicorn.Config(
         app,
         host=host,
         port=port,
         loop="uvloop",
-        http="httptools",
+        http=http,
         ws="none",
         lifespan="on",
         log_config=None,

@@ -60,7 +60,7 @@ def start(database: str, cache_url: str, bus_url: str, tmp_path: Path) -> Start:
     """Starts a redirector; arguments override its settings."""
 
     @asynccontextmanager
-    async def started(**overrides: Any) -> AsyncIterator[Redirector]:
+    async def started(keep_alive_seconds: int = 75, **overrides: Any) -> AsyncIterator[Redirector]:
         head, _, name = database.rpartition("/")
         values: dict[str, Any] = {
             "postgres_dsn": database_url(f"{head}/postgres", name, "shortwire_redirector"),
@@ -71,7 +71,14 @@ def start(database: str, cache_url: str, bus_url: str, tmp_path: Path) -> Start:
         }
         app = create_app(Settings(**values))
         server = uvicorn.Server(
-            uvicorn.Config(app, port=0, http="httptools", ws="none", log_config=None)
+            uvicorn.Config(
+                app,
+                port=0,
+                http="redirector.protocol:RedirectProtocol",
+                ws="none",
+                timeout_keep_alive=keep_alive_seconds,
+                log_config=None,
+            )
         )
         serving = asyncio.ensure_future(server._serve())  # not serve(): it takes over signals
         while not server.started:

@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
-from redirector.journal import Journal, Position, segment_path, segments
+from redirector.journal import LINE_BYTES, Journal, Line, Position, segment_path, segments
 from redirector.journal_reader import JournalReader
 
 START = Position(0, 0)
@@ -27,7 +27,7 @@ def read_all(folder: Path, position: Position = START) -> tuple[list[bytes], int
         if batch.position == position:
             reader.close()
             return found, corrupt, position
-        found += batch.payloads
+        found += [line.payload for line in batch.lines]
         position = batch.position
 
 
@@ -46,17 +46,38 @@ def test_what_was_appended_is_read_back_in_order(
     folder = tmp_path_factory.mktemp("journal")
     journal = open_journal(folder)
     for payload in written:
-        journal.append(payload)
+        journal.append([payload])
 
     assert read_all(folder)[:2] == (written, 0)
     journal.close()
+
+
+def test_clicks_of_one_turn_share_lines_of_bounded_length(tmp_path: Path):
+    written = [b"%d" % number * 300 for number in range(1000)]
+    journal = open_journal(tmp_path, segment_bytes=10 << 20, max_bytes=20 << 20)
+    journal.append(written)
+    journal.close()
+
+    lines: list[Line] = []
+    position, reader = START, JournalReader(tmp_path)
+    while batch := reader.read(position):
+        if not batch.lines:
+            break
+        lines += batch.lines
+        position = batch.position
+    reader.close()
+
+    assert b",".join(line.payload for line in lines) == b",".join(written)
+    assert sum(line.count for line in lines) == 1000
+    assert all(len(line.payload) <= LINE_BYTES + 2000 for line in lines)
+    assert len(lines) < 100
 
 
 def test_a_reader_follows_a_writer_across_segments(tmp_path: Path):
     journal = open_journal(tmp_path, segment_bytes=50)
     position = START
     for number in range(20):
-        journal.append(b"click %d" % number)
+        journal.append([b"click %d" % number])
         found, _, position = read_all(tmp_path, position)
         assert found == [b"click %d" % number]
     journal.close()
@@ -65,16 +86,16 @@ def test_a_reader_follows_a_writer_across_segments(tmp_path: Path):
 
 def test_a_new_process_goes_on_after_the_old_ones_segments(tmp_path: Path):
     first = open_journal(tmp_path)
-    first.append(b"before")
+    first.append([b"before"])
     second = open_journal(tmp_path)
-    second.append(b"after")
+    second.append([b"after"])
 
     assert read_all(tmp_path)[0] == [b"before", b"after"]
 
 
 def test_a_new_process_never_writes_below_what_was_sent(tmp_path: Path):
     journal = Journal(tmp_path, max_bytes=1 << 20, segment_bytes=1000, sent=Position(7, 120))
-    journal.append(b"click")
+    journal.append([b"click"])
     journal.close()
 
     assert segments(tmp_path) == [8]
@@ -82,23 +103,23 @@ def test_a_new_process_never_writes_below_what_was_sent(tmp_path: Path):
 
 def test_a_torn_tail_is_counted_and_the_rest_is_read(tmp_path: Path):
     journal = open_journal(tmp_path)
-    journal.append(b"one")
-    journal.append(b"two")
+    journal.append([b"one"])
+    journal.append([b"two"])
     journal.close()
     path = segment_path(tmp_path, 1)
     path.write_bytes(path.read_bytes()[:-2])
     following = open_journal(tmp_path)
-    following.append(b"three")
+    following.append([b"three"])
 
     found, corrupt, _ = read_all(tmp_path)
 
     assert (found, corrupt) == ([b"one", b"three"], 1)
 
 
-def test_a_flipped_bit_costs_one_click(tmp_path: Path):
+def test_a_flipped_bit_costs_one_line(tmp_path: Path):
     journal = open_journal(tmp_path)
     for payload in (b"one", b"two", b"three"):
-        journal.append(payload)
+        journal.append([payload])
     path = segment_path(tmp_path, 1)
     path.write_bytes(path.read_bytes().replace(b"two", b"twp"))
 
@@ -111,7 +132,7 @@ def test_full_the_oldest_unsent_clicks_go_and_are_counted(tmp_path: Path):
     before = dropped("journal_full")
     journal = open_journal(tmp_path, max_bytes=5000, segment_bytes=1000)
     for number in range(1000):
-        journal.append(b"click %04d" % number)
+        journal.append([b"click %04d" % number])
 
     found, _, _ = read_all(tmp_path)
 
@@ -126,7 +147,7 @@ def test_full_of_sent_clicks_nothing_is_counted_as_dropped(tmp_path: Path):
     journal = open_journal(tmp_path, max_bytes=5000, segment_bytes=1000)
     position = START
     for number in range(1000):
-        journal.append(b"click %04d" % number)
+        journal.append([b"click %04d" % number])
         _, _, position = read_all(tmp_path, position)
         journal.sent = position
 
@@ -137,14 +158,14 @@ def test_full_of_sent_clicks_nothing_is_counted_as_dropped(tmp_path: Path):
 def test_a_disk_that_refuses_leaves_clicks_in_memory_and_no_half_line(tmp_path: Path):
     journal = open_journal(tmp_path)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    journal.append(b"fits")
+    journal.append([b"fits"])
     size = segment_path(tmp_path, 1).stat().st_size
     resource.setrlimit(resource.RLIMIT_FSIZE, (size + 5, hard))
     try:
-        journal.append(b"does not fit")
+        journal.append([b"does not fit"])
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    journal.append(b"fits again")
+    journal.append([b"fits again"])
 
     assert list(journal.unwritten) == [b"does not fit"]
     assert read_all(tmp_path)[:2] == ([b"fits", b"fits again"], 0)
@@ -157,7 +178,7 @@ def test_memory_is_bounded_where_the_disk_stays_away(
     before = dropped("memory_full")
     journal = open_journal(tmp_path / "missing")
     for number in range(5):
-        journal.append(b"%d" % number)
+        journal.append([b"%d" % number])
 
     assert list(journal.unwritten) == [b"2", b"3", b"4"]
     assert dropped("memory_full") - before == 2

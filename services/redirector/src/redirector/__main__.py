@@ -19,6 +19,7 @@ def main() -> None:
         host=settings.host,
         port=settings.port,
         trusted_proxies=settings.trusted_proxies,
+        http="redirector.protocol:RedirectProtocol",
     )
 
 

@@ -11,6 +11,7 @@ from redirector import link_follower
 from redirector.cache_sampler import CacheSampler
 from redirector.click_recorder import ClickRecorder
 from redirector.handlers import State, follow, health, ready
+from redirector.hot_path import HotPath
 from redirector.link_follower import LinkFollower
 from redirector.near_cache import NearCache
 from redirector.resolver import MAX_LOADS, Resolver
@@ -75,7 +76,6 @@ def create_app(settings: Settings) -> Starlette:
                 bus,
                 max_bytes=settings.journal_max_bytes,
                 segment_bytes=settings.journal_segment_bytes,
-                domain=DEFAULT_DOMAIN,
             )
             try:
                 async with (
@@ -83,7 +83,11 @@ def create_app(settings: Settings) -> Starlette:
                     background(follower.run(), name="links"),
                     background(CacheSampler(cache, pool).run(), name="sampler"),
                 ):
-                    yield {"resolver": resolver, "clicks": clicks}
+                    yield {
+                        "resolver": resolver,
+                        "clicks": clicks,
+                        "hot_path": HotPath(resolver, clicks),
+                    }
                     await resolver.close()
                 await clicks.drain(DRAIN_SECONDS)
             finally:

@@ -2,57 +2,64 @@
 
 import hashlib
 import itertools
+import math
 import secrets
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from uuid import UUID
+import time
+from datetime import UTC, datetime
+from functools import lru_cache
 
-import msgspec
-
-MAX_CLOCK_DIFFERENCE = timedelta(seconds=60)  # between the gateway's clock and ours
-VERSION_7 = 0x7 << 76 | 0b10 << 62
-RANDOM_BITS = 0xFFF << 64 | (1 << 62) - 1  # what version and variant leave
+MAX_CLOCK_DIFFERENCE_SECONDS = 60.0  # between the gateway's clock and ours
+VARIANT = {digit: "89ab"[int(digit, 16) % 4] for digit in "0123456789abcdef"}
 
 
-class ClickIdentity(msgspec.Struct, frozen=True):
-    """The key under which a click is stored once."""
-
-    id: UUID
-    at: datetime
-
-
-def identify(request_id: str, started: str | None, counted: Callable[[], bytes]) -> ClickIdentity:
-    """Return a UUIDv7 (RFC 9562, section 5.7) and its time.
+class ClickIdentifier:
+    """Identifies clicks by UUIDv7 (RFC 9562, section 5.7), as members of a JSON object.
 
     The gateway repeats a redirect whose redirector died before it answered, perhaps after it
     recorded the click. Both tries carry the same request id and the same start of the request
-    (`started`, Unix seconds with milliseconds), and both make the same identity of them. Without
-    a start that is near our clock the bits come from `counted`, new at each call.
+    (Unix seconds with milliseconds), and both make the same identity of them. Without a start
+    that is near our clock the id ends in a number, behind digits of this process's own.
     """
-    now = datetime.now(UTC)
-    at = _parse(started)
-    if at is None or abs(now - at) > MAX_CLOCK_DIFFERENCE:
-        return _identity(now, counted())
-    return _identity(at, hashlib.blake2b(request_id.encode(), digest_size=10).digest())
+
+    def __init__(self) -> None:
+        mark = secrets.token_hex(5)
+        self._mark = f"{mark[:3]}-{VARIANT[mark[3]]}{mark[4:7]}-{mark[7:9]}"
+        self._numbers = itertools.count()
+        self._milliseconds = -1
+        self._before = b""  # of the number, for clicks of this millisecond
+        self._after = b""
+
+    def identify(self, request_id: bytes, started: bytes | None) -> bytes:
+        """Return `"id":"…","at":"…"`."""
+        now = time.time()
+        if started is not None:
+            at = _parse(started)
+            if abs(now - at) <= MAX_CLOCK_DIFFERENCE_SECONDS:
+                bits = hashlib.blake2b(request_id, digest_size=10).hexdigest()
+                start, moment = _moment(round(at * 1000))
+                tail = f"{bits[:3]}-{VARIANT[bits[3]]}{bits[4:7]}-{bits[7:19]}"
+                return f'"id":"{start}{tail}","at":"{moment}"'.encode()
+        milliseconds = int(now * 1000)
+        if milliseconds != self._milliseconds:
+            self._milliseconds = milliseconds
+            start, moment = _moment(milliseconds)
+            self._before = f'"id":"{start}{self._mark}'.encode()
+            self._after = f'","at":"{moment}"'.encode()
+        number = next(self._numbers) & 0xFF_FFFF_FFFF
+        return b"%b%010x%b" % (self._before, number, self._after)
 
 
-def counter() -> Callable[[], bytes]:
-    """Return a source of bits that are unlike any other process's and any earlier ones."""
-    mark = secrets.token_bytes(5)
-    numbers = itertools.count()
-    return lambda: mark + (next(numbers) & 0xFF_FFFF_FFFF).to_bytes(5, "big")
+@lru_cache(64)  # clicks of one millisecond share the work
+def _moment(milliseconds: int) -> tuple[str, str]:
+    """Return how an id of this time (Unix) begins, and the time in ISO 8601."""
+    digits = f"{milliseconds:012x}"
+    moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    iso = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return f"{digits[:8]}-{digits[8:]}-7", iso
 
 
-def _identity(at: datetime, bits: bytes) -> ClickIdentity:
-    milliseconds = int(at.timestamp() * 1000)
-    value = milliseconds << 80 | VERSION_7 | int.from_bytes(bits, "big") & RANDOM_BITS
-    return ClickIdentity(UUID(int=value), at)
-
-
-def _parse(started: str | None) -> datetime | None:
-    if started is None:
-        return None
+def _parse(started: bytes) -> float:
     try:
-        return datetime.fromtimestamp(float(started), UTC)
-    except (ValueError, OverflowError, OSError):
-        return None
+        return float(started)
+    except ValueError:
+        return math.nan  # near no clock

@@ -2,23 +2,22 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from redis.asyncio import Redis
 
 from redirector import metrics, slots
-from redirector.click_identity import counter, identify
+from redirector.click_encoder import ClickEncoder
 from redirector.click_sender import ClickSender, send_frame
-from redirector.journal import Journal
+from redirector.journal import Journal, Line
 from shared.errors import REDIS_ERRORS
-from shared.events import Click, LinkRecord, encoder
 from shared.tasks import background
 
 log = logging.getLogger(__name__)
 
-GATHER_SECONDS = 0.005  # clicks within this time share a frame
+GATHER_SECONDS = 0.02  # clicks within this time share a frame, whose cost is a hundred clicks'
 SEND_TIMEOUT_SECONDS = 0.5
 SETTLE_SECONDS = 1.0
 ADOPT_SECONDS = 10.0
@@ -26,58 +25,29 @@ RETRY_MIN_SECONDS = 0.05
 RETRY_MAX_SECONDS = 2.0
 ORPHAN_PAUSE_SECONDS = 0.01  # between an orphan's frames, so that live clicks go first
 MAX_FRAME_CLICKS = 100  # of a frame from memory; one from the journal is bounded by bytes
-MAX_FIELD_CHARACTERS = 512
 
 
 class ClickRecorder:
     """One worker's recorder, on the first free slot under `parent`."""
 
-    def __init__(
-        self, parent: Path, bus: Redis, *, max_bytes: int, segment_bytes: int, domain: int
-    ) -> None:
+    def __init__(self, parent: Path, bus: Redis, *, max_bytes: int, segment_bytes: int) -> None:
         self._parent = parent
         self._bus = bus
-        self._domain = domain
         self._slot = _claim(parent)
         folder = self._slot.folder if self._slot else parent / "unusable"
         self._sender = ClickSender(folder, bus)
         self._journal = Journal(
             folder, max_bytes=max_bytes, segment_bytes=segment_bytes, sent=self._sender.sent
         )
-        self._counter = counter()
+        self.encode = ClickEncoder().encode
         self._has_clicks = asyncio.Event()
         self._has_clicks.set()  # a predecessor may have left some
 
-    def record(
-        self,
-        code: str,
-        record: LinkRecord,
-        *,
-        request_id: str,
-        started: str | None,
-        referrer: str | None,
-        user_agent: str | None,
-    ) -> None:
-        """Write one click to the journal; never waits and never fails.
-
-        `started` is the gateway's time of the request (see `click_identity`).
-        """
-        assert record.url_id is not None
-        identity = identify(request_id, started, self._counter)
-        click = Click(
-            id=identity.id,
-            at=identity.at,
-            code=code,
-            url_id=record.url_id,
-            user_id=record.user_id,
-            domain=self._domain,
-            request_id=request_id,
-            referrer=_origin(referrer) if referrer else None,
-            user_agent=user_agent[:MAX_FIELD_CHARACTERS] if user_agent else None,
-        )
-        self._journal.append(encoder.encode(click))
+    def record(self, clicks: Sequence[bytes]) -> None:
+        """Write clicks to the journal; never waits and never fails."""
+        self._journal.append(clicks)
         self._has_clicks.set()
-        metrics.CLICKS.inc()
+        metrics.CLICKS.inc(len(clicks))
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -136,7 +106,7 @@ class ClickRecorder:
             payloads = [waiting.popleft() for _ in range(min(MAX_FRAME_CLICKS, len(waiting)))]
             try:
                 async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
-                    await send_frame(self._bus, payloads)
+                    await send_frame(self._bus, [Line(1, payload) for payload in payloads])
             except BaseException:
                 waiting.extendleft(reversed(payloads))
                 raise
@@ -188,8 +158,3 @@ def _claim(parent: Path) -> slots.Slot | None:
     except OSError as error:
         log.error("journal.unusable", extra={"error": repr(error)})  # noqa: TRY400 - expected
         return None
-
-
-def _origin(referrer: str) -> str:
-    """Return scheme and host: the rest of an address may hold what is none of our business."""
-    return "/".join(referrer.split("/", 3)[:3])[:MAX_FIELD_CHARACTERS]

@@ -3,13 +3,14 @@
 import logging
 import time
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 from redis.asyncio import Redis
 
 from redirector import metrics
-from redirector.journal import Position, segment_path, segments
+from redirector.journal import Line, Position, segment_path, segments
 from redirector.journal_reader import JournalReader
 from shared import streams
 
@@ -34,7 +35,7 @@ class ClickSender:
         self.sent = self._settled
 
     async def send_some(self) -> int:
-        """Send the next clicks as one frame and return their number; raises Redis's errors.
+        """Send the next lines as one frame and return their number; raises Redis's errors.
 
         After an error the outcome is unknown, so the same clicks are sent again: whoever
         stores them recognises an id it has.
@@ -43,10 +44,10 @@ class ClickSender:
         if batch.corrupt:
             metrics.CLICKS_DROPPED.labels("corrupt").inc(batch.corrupt)
             log.error("journal.corrupt", extra={"lines": batch.corrupt})
-        if batch.payloads:
-            await send_frame(self._bus, batch.payloads)
+        if batch.lines:
+            await send_frame(self._bus, batch.lines)
         self.sent = batch.position
-        return len(batch.payloads)
+        return len(batch.lines)
 
     async def settle(self) -> list[int]:
         """Once a second: go back if the bus restarted, drop old segments, return their numbers."""
@@ -67,7 +68,7 @@ class ClickSender:
 
     def is_settled(self) -> bool:
         """Tell whether nothing is left to send, nor to keep for a restart of the bus."""
-        return self._settled == self.sent and not self._reader.read(self.sent).payloads
+        return self._settled == self.sent and not self._reader.read(self.sent).lines
 
     def clear(self) -> None:
         """Remove what a settled journal left on disk."""
@@ -97,15 +98,16 @@ def _load_settled(folder: Path) -> Position:
         return Position(0, 0)  # send all: what was stored already is recognised by its id
 
 
-async def send_frame(bus: Redis, payloads: list[bytes]) -> None:
-    """Add one entry that carries all `payloads`; never with MAXLEN, which drops unread ones."""
+async def send_frame(bus: Redis, lines: Sequence[Line]) -> None:
+    """Add one entry that carries all `lines`; never with MAXLEN, which drops unread ones."""
+    count = sum(line.count for line in lines)
     await bus.xadd(
         streams.CLICKS,
         {
             streams.CLICKS_SCHEMA: streams.CLICKS_SCHEMA_VERSION,
-            streams.CLICKS_COUNT: len(payloads),
-            streams.CLICKS_BATCH: b"[%b]" % b",".join(payloads),
+            streams.CLICKS_COUNT: count,
+            streams.CLICKS_BATCH: b"[%b]" % b",".join(line.payload for line in lines),
         },
     )
-    metrics.CLICKS_SENT.inc(len(payloads))
+    metrics.CLICKS_SENT.inc(count)
     metrics.FRAMES_SENT.inc()

@@ -7,16 +7,19 @@ from typing import TypedDict
 from starlette.requests import Request
 from starlette.responses import Response
 
-from redirector import metrics
+from redirector import metrics, request_facts
+from redirector.answers import redirect_headers
+from redirector.click_encoder import link_members
 from redirector.click_recorder import ClickRecorder
+from redirector.hot_path import HotPath
 from redirector.resolver import Resolution, Resolver
 from shared.errors import DomainError
+from shared.events import DEFAULT_DOMAIN, LinkRecord
 from shared.http import error_response, health, readiness
 
 __all__ = ["State", "follow", "health", "ready"]
 
 CODE = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")  # what else cannot be in the table
-CACHE_CONTROL = "private, max-age=0"  # a browser asks again: an edit arrives at once
 
 
 class State(TypedDict):
@@ -24,6 +27,7 @@ class State(TypedDict):
 
     resolver: Resolver
     clicks: ClickRecorder
+    hot_path: HotPath
 
 
 async def follow(request: Request[State]) -> Response:
@@ -32,34 +36,24 @@ async def follow(request: Request[State]) -> Response:
     code: str = request.path_params["code"]
     accept = request.headers.get("accept", "")
     if not CODE.match(code):
-        _count(404, "none", started)
+        metrics.answered(404, "none", time.perf_counter() - started)
         return error_response(accept, 404, "Not found")
     try:
         resolution = await request.state["resolver"].resolve(code)
     except DomainError as error:
-        _count(error.status, "none", started)
+        metrics.answered(error.status, "none", time.perf_counter() - started)
         raise
     response = _answer(resolution, accept)
     if response.status_code == 302 and request.method == "GET":
-        request.state["clicks"].record(
-            code,
-            resolution.record,
-            request_id=request.scope["request_id"],
-            started=request.headers.get("x-request-start"),
-            referrer=request.headers.get("referer"),
-            user_agent=request.headers.get("user-agent"),
-        )
-    _count(response.status_code, resolution.source, started)
+        _record(request, code, resolution.record)
+    metrics.answered(response.status_code, resolution.source, time.perf_counter() - started)
     return response
 
 
 def _answer(resolution: Resolution, accept: str) -> Response:
     record = resolution.record
     if record.state == "active":
-        assert record.target is not None
-        response = Response(
-            status_code=302, headers={"Location": record.target, "Cache-Control": CACHE_CONTROL}
-        )
+        response = Response(status_code=302, headers=redirect_headers(record))
     elif record.state == "inactive":
         response = error_response(accept, 410, "URL is deactivated")
     else:
@@ -69,9 +63,12 @@ def _answer(resolution: Resolution, accept: str) -> Response:
     return response
 
 
-def _count(status: int, source: str, started: float) -> None:
-    metrics.RESPONSES.labels(status, source).inc()
-    metrics.SECONDS.observe(time.perf_counter() - started)
+def _record(request: Request[State], code: str, record: LinkRecord) -> None:
+    clicks = request.state["clicks"]
+    link = link_members(DEFAULT_DOMAIN, code, record)
+    facts = request_facts.from_scope(request.scope["headers"])
+    request_id: str = request.scope["request_id"]
+    clicks.record([clicks.encode(link, facts.visitor, request_id.encode(), facts.started)])
 
 
 async def ready(request: Request[State]) -> Response:

@@ -1,14 +1,16 @@
-"""Clicks on disk before the visitor is answered: append-only segments, bounded, checksummed.
+"""Clicks on disk before their visitors are answered: append-only segments, bounded, checksummed.
 
-A segment is a text file of one line a click: the CRC-32 of the JSON in 8 hex digits, a space,
-the JSON. One `write` a click reaches the kernel before it returns, so a killed process loses
-nothing; only a power cut can, up to the last `sync`.
+A segment is a text file. A line holds the clicks that were recorded together: a CRC-32 of what
+follows in 8 hex digits, how many they are, and their JSON objects with commas between. A `write`
+has reached the kernel when it returns, so a killed process loses nothing; only a power cut can,
+up to the last `sync`.
 """
 
 import logging
 import os
 import zlib
 from collections import deque
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -18,6 +20,7 @@ from redirector import metrics
 log = logging.getLogger(__name__)
 
 MAX_UNWRITTEN = 10_000  # clicks kept in memory while the disk refuses them
+LINE_BYTES = 16 << 10  # a reader takes in several at once
 CHECKSUM_LENGTH = 9  # 8 hex digits and a space
 SUFFIX = ".journal"
 
@@ -39,15 +42,36 @@ def segments(folder: Path) -> list[int]:
     return sorted(int(path.stem) for path in folder.glob(f"*{SUFFIX}"))
 
 
-def encode_line(payload: bytes) -> bytes:
-    """Return a click's line; `payload` must hold no line feed, as compact JSON does."""
-    return b"%08x %b\n" % (zlib.crc32(payload), payload)
+class Line(msgspec.Struct, frozen=True):
+    """Some clicks: JSON objects with commas between, which hold no line feed."""
+
+    count: int
+    payload: bytes
 
 
-def decode_line(line: bytes) -> bytes | None:
-    """Return the payload of a line without its line feed, or None where it is corrupt."""
-    payload = line[CHECKSUM_LENGTH:]
-    return payload if line[:CHECKSUM_LENGTH] == b"%08x " % zlib.crc32(payload) else None
+def encode_line(line: Line) -> bytes:
+    """Return the line as it stands in a segment."""
+    body = b"%d %b" % (line.count, line.payload)
+    return b"%08x %b\n" % (zlib.crc32(body), body)
+
+
+def decode_line(raw: bytes) -> Line | None:
+    """Return what a line without its line feed holds, or None where it is corrupt."""
+    body = raw[CHECKSUM_LENGTH:]
+    if raw[:CHECKSUM_LENGTH] != b"%08x " % zlib.crc32(body):
+        return None
+    count, _, payload = body.partition(b" ")
+    return Line(int(count), payload)
+
+
+def _lines(clicks: Sequence[bytes]) -> Iterator[Line]:
+    """Put clicks into lines of LINE_BYTES or little more."""
+    start, size = 0, 0
+    for end, click in enumerate(clicks, 1):
+        size += len(click)
+        if size >= LINE_BYTES or end == len(clicks):
+            yield Line(end - start, b",".join(clicks[start:end]))
+            start, size = end, 0
 
 
 class Journal:
@@ -65,18 +89,18 @@ class Journal:
         self.sent = sent  # what the bus has acknowledged
         self.unwritten: deque[bytes] = deque()
 
-    def append(self, payload: bytes) -> None:
-        """Write one click; where the disk refuses, keep it in memory."""
-        line = encode_line(payload)
+    def append(self, clicks: Sequence[bytes]) -> None:
+        """Write clicks at once; where the disk refuses, keep them in memory."""
+        content = b"".join(map(encode_line, _lines(clicks)))
         try:
             if self._descriptor < 0:
                 self._open_next()
-            written = os.write(self._descriptor, line)
-            if written < len(line):  # the disk is full: leave no half a line
+            written = os.write(self._descriptor, content)
+            if written < len(content):  # the disk is full: leave no half a line
                 os.ftruncate(self._descriptor, self._size)
-                raise OSError(f"{written} of {len(line)} bytes written")  # noqa: TRY301
+                raise OSError(f"{written} of {len(content)} bytes written")  # noqa: TRY301
         except OSError as error:
-            self._keep_in_memory(payload, error)
+            self._keep_in_memory(clicks, error)
             return
         self._is_refused = False
         self._size += written
@@ -126,17 +150,20 @@ class Journal:
         path = segment_path(self._folder, oldest)
         unsent = path.read_bytes()[self.sent.offset if oldest == self.sent.segment else 0 :]
         if oldest >= self.sent.segment:
-            metrics.CLICKS_DROPPED.labels("journal_full").inc(unsent.count(b"\n"))
+            lines = filter(None, map(decode_line, unsent.split(b"\n")))
+            metrics.CLICKS_DROPPED.labels("journal_full").inc(sum(line.count for line in lines))
             log.error("journal.full", extra={"segment": oldest, "limit": self._max_bytes})
         path.unlink()
         del self._sizes[oldest]
 
-    def _keep_in_memory(self, payload: bytes, error: OSError) -> None:
-        metrics.JOURNAL_ERRORS.inc()
+    def _keep_in_memory(self, clicks: Sequence[bytes], error: OSError) -> None:
+        metrics.JOURNAL_ERRORS.inc(len(clicks))
         if not self._is_refused:
             self._is_refused = True
             log.error("journal.refused", extra={"error": repr(error)})
-        if len(self.unwritten) >= MAX_UNWRITTEN:
-            self.unwritten.popleft()
-            metrics.CLICKS_DROPPED.labels("memory_full").inc()
-        self.unwritten.append(payload)
+        self.unwritten.extend(clicks)
+        excess = len(self.unwritten) - MAX_UNWRITTEN
+        if excess > 0:
+            metrics.CLICKS_DROPPED.labels("memory_full").inc(excess)
+            for _ in range(excess):
+                self.unwritten.popleft()

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import msgspec
 
-from redirector.journal import Position, decode_line, segment_path, segments
+from redirector.journal import Line, Position, decode_line, segment_path, segments
 
-READ_BYTES = 64 << 10  # of one read; a click's line is far shorter
+READ_BYTES = 256 << 10  # of one read, and so of a frame; a line is far shorter
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """Payloads in the order they were written, and the position behind them."""
+    """Lines in the order they were written, and the position behind them."""
 
-    payloads: list[bytes]
+    lines: list[Line]
     position: Position
     corrupt: int = 0  # lines whose checksum is wrong: a power cut's torn tail
 
@@ -65,7 +65,7 @@ def _split(chunk: bytes, start: Position) -> Batch:
     end = chunk.rfind(b"\n") + 1
     if not end:  # a torn tail without its line feed: nothing after it in this segment
         return Batch([], Position(start.segment, start.offset + len(chunk)), corrupt=1)
-    lines = chunk[: end - 1].split(b"\n")
-    payloads = [payload for line in lines if (payload := decode_line(line)) is not None]
+    raw_lines = chunk[: end - 1].split(b"\n")
+    lines = [line for line in map(decode_line, raw_lines) if line is not None]
     position = Position(start.segment, start.offset + end)
-    return Batch(payloads, position, corrupt=len(lines) - len(payloads))
+    return Batch(lines, position, corrupt=len(raw_lines) - len(lines))

@@ -4,6 +4,7 @@ import random
 import time
 from collections import OrderedDict
 
+from redirector.answers import ReadyAnswer
 from shared.events import LinkRecord
 
 UNKNOWN_SECONDS = 5.0
@@ -14,12 +15,16 @@ ANNOUNCED_MAX = 20_000  # far more changes than any load in flight can outlast
 
 
 class NearEntry:
-    """A remembered record; `generation` tells whether it survived the last flush."""
+    """A remembered record; `generation` tells whether it survived the last flush.
 
-    __slots__ = ("generation", "record", "revalidate_at", "was_used")
+    `answer` is made at the first use: None until then, and for a link that has none.
+    """
+
+    __slots__ = ("answer", "generation", "record", "revalidate_at", "was_used")
 
     def __init__(self, record: LinkRecord, generation: int) -> None:
         self.record = record
+        self.answer: ReadyAnswer | None = None
         self.generation = generation
         jitter = random.uniform(1 - SOFT_TTL_JITTER, 1 + SOFT_TTL_JITTER)  # noqa: S311 - no secret
         self.revalidate_at = record.cached_at + SOFT_TTL_SECONDS * jitter

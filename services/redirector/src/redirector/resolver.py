@@ -9,6 +9,7 @@ import msgspec
 from redis.asyncio import Redis
 
 from redirector import link_repository, metrics
+from redirector.answers import ReadyAnswer, ready_answer
 from redirector.dependency import Dependency, DependencyDown
 from redirector.link_follower import LinkFollower
 from redirector.near_cache import NearCache
@@ -73,6 +74,17 @@ class Resolver:
                 return await asyncio.shield(self._load_once(code, self._load))
         except (DependencyDown, TimeoutError):
             return self._stale(code)
+
+    def ready_answer(self, code: str) -> ReadyAnswer | None:
+        """Return the answer of a remembered link, if it is the same for every visitor."""
+        if not self._follower.is_fresh():
+            return None
+        entry = self._near.get(code)
+        if entry is None or time.time() > entry.revalidate_at:
+            return None
+        if entry.answer is None:
+            entry.answer = ready_answer(self._domain, code, entry.record)
+        return entry.answer
 
     async def close(self) -> None:
         """Wait for the loads in flight: each is bounded by its time limits."""

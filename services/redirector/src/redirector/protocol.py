@@ -1,0 +1,202 @@
+"""uvicorn's HTTP protocol with a short cut: see `hot_path`.
+
+A request that is plain (GET or HEAD, HTTP/1.1, whole in one piece, no body, nobody before it on
+its connection still waiting) and whose link this worker remembers never becomes an ASGI task.
+Any other goes to uvicorn as it came, and so does everything that is unusual.
+
+Of uvicorn this leans on: `HttpToolsProtocol` being an asyncio protocol whose `data_received` may
+be called or not for a whole request; `cycle.response_complete`; `flow.write_paused`;
+`send_400_response`; and its keep-alive timer. `tests/unit/redirector/test_protocol.py` fails when
+one of them changes.
+"""
+
+import asyncio
+from typing import cast
+
+import httptools
+import msgspec
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from redirector import request_facts
+from redirector.hot_path import HotPath
+from redirector.request_facts import RequestFacts
+from shared.http import request_id_of
+
+MAX_HEAD_BYTES = 32 << 10  # request line and headers; the gateway's own limit is the same
+HEAD_SECONDS = 10.0  # for all of the head, once it has begun
+END_OF_HEAD = b"\r\n\r\n"
+TAKEN_METHODS = {b"GET", b"HEAD"}
+
+TOO_LARGE = (b"431 Request Header Fields Too Large", "Request headers too large")
+TOO_SLOW = (b"408 Request Timeout", "The request took too long")
+MALFORMED = (b"400 Bad Request", "Malformed request")
+
+ERROR = (
+    b"HTTP/1.1 %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n"
+    b"x-request-id: %b\r\nconnection: close\r\n\r\n%b"
+)
+
+
+class _Probe:
+    """Tells whether a piece of data is one whole, plain request."""
+
+    def __init__(self) -> None:
+        self._parser = httptools.HttpRequestParser(self)
+        self._complete = 0
+        self._is_plain = True
+
+    def is_plain(self, data: bytes) -> bool:
+        """Parse `data`; after False this probe is used up."""
+        self._complete = 0
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            return False
+        return self._complete == 1 and self._is_plain
+
+    def on_headers_complete(self) -> None:
+        parser = self._parser
+        if not parser.should_keep_alive() or parser.get_http_version() != "1.1":
+            self._is_plain = False
+
+    def on_body(self, _body: bytes) -> None:
+        self._is_plain = False
+
+    def on_message_complete(self) -> None:
+        self._complete += 1
+
+
+class RedirectProtocol(HttpToolsProtocol):
+    """One connection."""
+
+    _hot_path: HotPath
+    _facts: RequestFacts
+    _fields = b""  # header fields of the last plain request: a client repeats them
+    _probe: _Probe | None = None
+    _in_message = False
+    _head_bytes = 0
+    _head_timer: asyncio.TimerHandle | None = None
+    _answered_at = 0.0
+
+    # What uvicorn and the transport call
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin; the application has started."""
+        self._hot_path = cast("HotPath", self.app_state["hot_path"])
+        super().connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Answer at once what can be, and give uvicorn the rest."""
+        if self._take(data):
+            return
+        starts = not self._in_message and len(data) > MAX_HEAD_BYTES
+        if starts and END_OF_HEAD not in data[:MAX_HEAD_BYTES]:
+            self._refuse(*TOO_LARGE)
+            return
+        super().data_received(data)
+        if self._head_timer is None:
+            self._head_bytes = 0
+        else:
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD_BYTES:
+                self._refuse(*TOO_LARGE)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Let go of the connection."""
+        self._stop_head_timer()
+        super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """Close, once what was taken is answered."""
+        self._hot_path.flush()
+        super().shutdown()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close a connection that neither way was used for so long."""
+        idle = self.loop.time() - self._answered_at
+        if idle < self.timeout_keep_alive:
+            self._keep_alive_for(self.timeout_keep_alive - idle)
+        else:
+            super().timeout_keep_alive_handler()
+
+    # What the parser calls, for requests on uvicorn's way
+
+    def on_message_begin(self) -> None:
+        """Limit the time that the head may take."""
+        self._in_message = True
+        self._head_timer = self.loop.call_later(HEAD_SECONDS, self._refuse_slow)
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """Pass on a request whose head is within its limit."""
+        self._stop_head_timer()
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """Note that the next byte begins another request."""
+        self._in_message = False
+        super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's sentence
+        """Refuse what is no HTTP, in the shape of all our errors."""
+        self._refuse(*MALFORMED)
+
+    def _take(self, data: bytes) -> bool:
+        """Answer `data` if it is a plain request for what is remembered."""
+        if (
+            self._in_message
+            or not data.endswith(END_OF_HEAD)
+            or len(data) > MAX_HEAD_BYTES
+            or not (self.cycle is None or self.cycle.response_complete)
+            or self.flow.write_paused
+        ):
+            return False
+        method, _, rest = data.partition(b" ")
+        target, _, fields = rest.partition(b" HTTP/1.1\r")
+        if method not in TAKEN_METHODS or not fields:
+            return False
+        if fields != self._fields and not self._learn(data, fields):
+            return False
+        taken = self._hot_path.take(
+            self.transport,
+            target,
+            self._facts,
+            is_click=method == b"GET",
+            default_headers=self.server_state.default_headers,
+        )
+        if taken:
+            self._answered_at = self.loop.time()
+            if self.timeout_keep_alive_task is None:
+                self._keep_alive_for(self.timeout_keep_alive)
+        return taken
+
+    def _learn(self, data: bytes, fields: bytes) -> bool:
+        """Take in header fields unlike the last request's, unless the request is not plain."""
+        probe = self._probe or _Probe()
+        if not probe.is_plain(data):
+            self._probe = None
+            return False
+        self._probe = probe
+        self._fields = fields
+        self._facts = request_facts.from_head(fields)
+        return True
+
+    def _keep_alive_for(self, seconds: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(
+            seconds, self.timeout_keep_alive_handler
+        )
+
+    def _stop_head_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _refuse_slow(self) -> None:
+        self._refuse(*TOO_SLOW)
+
+    def _refuse(self, status: bytes, message: str) -> None:
+        self._stop_head_timer()
+        if not self.transport.is_closing():
+            body = msgspec.json.encode({"error": message})
+            self.transport.write(ERROR % (status, len(body), request_id_of(None), body))
+            self.transport.close()
