@@ -2,15 +2,26 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
-from management import event_handlers, home, key_handlers, url_handlers, user_handlers
+from management import (
+    docs_handlers,
+    event_handlers,
+    home,
+    key_handlers,
+    openapi,
+    redirects,
+    url_handlers,
+    user_handlers,
+)
 from management.auth import Guard
 from management.relay import Relay
-from management.resources import State, route
+from management.resources import State, paths_of, route
 from management.settings import Settings
 from shared import postgres, redis_client
 from shared.http import EXCEPTION_HANDLERS, RequestIDMiddleware
@@ -23,6 +34,9 @@ REDIS_CONNECTIONS = 100
 
 ROUTES = [
     *route("/", needs_key=False, get=home.home),
+    *route("/docs", needs_key=False, get=docs_handlers.docs),
+    *route("/docs/{asset}", needs_key=False, get=docs_handlers.asset),
+    *route("/openapi.json", needs_key=False, get=docs_handlers.openapi_json),
     *route("/health", needs_key=False, get=home.health),
     *route("/health/ready", needs_key=False, get=home.ready),
     *route("/users", get=user_handlers.list_users, post=user_handlers.create_user),
@@ -47,8 +61,14 @@ ROUTES = [
 ]
 
 
+def describe() -> dict[str, Any]:
+    """Return the OpenAPI document of this host: of our routes, and of the redirector's."""
+    return openapi.document([*paths_of(ROUTES), *redirects.PATHS])
+
+
 def create_app(settings: Settings) -> Starlette:
     """Build the application; nothing is opened before its lifespan starts."""
+    document = msgspec.json.encode(describe())
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[State]:
@@ -80,6 +100,7 @@ def create_app(settings: Settings) -> Starlette:
                     "bus": bus,
                     "guard": Guard(pool, settings.auth),
                     "own_hosts": frozenset({urlsplit(settings.public_url).hostname or ""}),
+                    "openapi": document,
                 }
 
     app = Starlette(

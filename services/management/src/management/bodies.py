@@ -9,9 +9,20 @@ from starlette.requests import Request
 from starlette.types import Message, Receive
 
 from management.errors import Malformed, TooLarge
+from shared.errors import DomainError
 
 MAX_JSON_BYTES = 64 << 10
 MAX_UPLOAD_BYTES = 16 << 20
+
+
+class Upload(msgspec.Struct, frozen=True):
+    """The file `field` of a multipart form, as `read_upload` reads it."""
+
+    field: str
+    media_type: str
+    meaning: str
+    example: str
+    error: type[DomainError]  # of what is wrong inside of it
 
 
 async def read_object(request: Request[Any]) -> dict[str, Any]:

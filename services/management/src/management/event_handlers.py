@@ -9,9 +9,9 @@ from starlette.responses import Response
 from management import event_repository, fields, pages, url_repository, user_repository
 from management.bodies import read_object
 from management.connections import connection, transaction
-from management.errors import Malformed, NotFound
-from management.event_repository import NewEvent
-from management.resources import State, path_id, principal_of
+from management.errors import Forbidden, Malformed, NotFound
+from management.event_repository import Event, NewEvent
+from management.resources import State, operation, path_id, principal_of
 from shared.http import JSONResponse
 from shared.postgres import Connection
 
@@ -24,8 +24,11 @@ FILTERS = {
 }
 
 
+@fields.accepts(
+    type="object", description=f"Facts of your own, at most {fields.MAX_DETAILS_BYTES} bytes."
+)
 def _details(value: object) -> dict[str, Any]:
-    details = fields.json_object(value)
+    details: dict[str, Any] = fields.json_object(value)
     encoded = msgspec.json.encode(details)
     if len(encoded) > fields.MAX_DETAILS_BYTES:
         raise ValueError(f"must not be larger than {fields.MAX_DETAILS_BYTES} bytes")
@@ -40,8 +43,30 @@ CHECKS = {
     "event_type": fields.text(fields.MAX_EVENT_TYPE),
     "details": _details,
 }
+SCAN = Event(
+    id=7,
+    url_id=1,
+    user_id=1,
+    event_type="scan",
+    timestamp=fields.EXAMPLE_TIME,
+    details={"place": "poster"},
+)
+EXAMPLE = {"url_id": 1, "user_id": 1, "event_type": "scan", "details": {"place": "poster"}}
+NEW = fields.Body(
+    checks=CHECKS,
+    example=EXAMPLE,
+    required=frozenset({"url_id", "user_id", "event_type"}),
+    implied=frozenset({"user_id"}),
+)
+CHANGES = fields.Body(checks=CHECKS, example={"event_type": "scan"}, needs_one=True)
 
 
+@operation(
+    list[Event],
+    example=[SCAN],
+    headers=("Link",),
+    query=pages.parameters(DEFAULT_PER_PAGE, FILTERS),
+)
 async def list_events(request: Request[State]) -> Response:
     """Return a page of events; an owner sees their own."""
     page = pages.read_page(request, DEFAULT_PER_PAGE)
@@ -51,15 +76,14 @@ async def list_events(request: Request[State]) -> Response:
     return pages.answer(request, page, events)
 
 
+@operation(Event, status=201, example=SCAN, headers=("Location",), body=NEW, errors=(NotFound,))
 async def create_event(request: Request[State]) -> Response:
     """Add an event of this moment."""
     body = await read_object(request)
     owner = principal_of(request).owner
     if owner is not None:
         body.setdefault("user_id", owner)
-    values = fields.check_fields(
-        body, CHECKS, required=frozenset({"url_id", "user_id", "event_type"})
-    )
+    values = NEW.read(body)
     async with transaction(request.state["pool"]) as lent:
         await _check_references(lent, values, owner)
         new = NewEvent(
@@ -70,6 +94,7 @@ async def create_event(request: Request[State]) -> Response:
     return JSONResponse(event, 201, {"Location": f"/events/{event_id}"})
 
 
+@operation(Event, example=SCAN)
 async def read_event(request: Request[State]) -> Response:
     """Return one event."""
     event_id = path_id(request, "event_id", MISSING)
@@ -80,11 +105,12 @@ async def read_event(request: Request[State]) -> Response:
     return JSONResponse(event)
 
 
+@operation(Event, example=SCAN, body=CHANGES, errors=(Forbidden,))
 async def update_event(request: Request[State]) -> Response:
     """Correct an event; its time stays."""
     event_id = path_id(request, "event_id", MISSING)
     principal_of(request).require_admin()
-    changes = fields.check_fields(await read_object(request), CHECKS)
+    changes = CHANGES.read(await read_object(request))
     if not changes:
         raise Malformed(f"Nothing to change: give {', '.join(CHECKS)}")
     async with transaction(request.state["pool"]) as lent:

@@ -1,13 +1,16 @@
 """`/`: what this is; and the answers of the health checks."""
 
-from typing import Any
+from typing import Any, Literal
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from management.connections import connection
-from management.resources import State
+from management.descriptions import HTML
+from management.resources import State, operation
 from shared import http
+from shared.errors import Unavailable
 
 CHECK_TIMEOUT_SECONDS = 0.5
 
@@ -23,21 +26,31 @@ PAGE = """<!doctype html>
 <h1>Shortwire</h1>
 <p>A self-hosted URL shortener. Short links live here, at <code>/{code}</code>.</p>
 <p>Owners manage theirs over the API: <code>/users</code>, <code>/urls</code>,
-<code>/events</code>. Its state is at <a href="/health/ready">/health/ready</a>.</p>
+<code>/events</code>: <a href="/docs">how</a>. Its state is at
+<a href="/health/ready">/health/ready</a>.</p>
 </html>
 """
 
 
+class Health(msgspec.Struct, frozen=True):
+    """All is well."""
+
+    status: Literal["ok"] = "ok"
+
+
+@operation(HTML)
 async def home(_: Request[State]) -> Response:
     """Say what this is."""
     return HTMLResponse(PAGE)
 
 
+@operation(Health, example=Health())
 async def health(request: Request[Any]) -> Response:
     """Answer that the process lives; touches nothing else."""
     return await http.health(request)
 
 
+@operation(Health, example=Health(), errors=(Unavailable,))
 async def ready(request: Request[State]) -> Response:
     """Answer whether the API can serve, and what it lacks if not."""
     state = request.state

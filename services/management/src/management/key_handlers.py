@@ -9,17 +9,42 @@ from management import fields, key_repository, user_repository
 from management.auth import new_secret
 from management.bodies import read_object
 from management.connections import connection
-from management.errors import Invalid, NotFound
-from management.resources import State, path_id, principal_of
+from management.errors import Forbidden, Invalid, NotFound
+from management.key_repository import Key
+from management.resources import State, operation, path_id, principal_of
 from shared.http import JSONResponse
 
-CHECKS = {
-    "name": fields.text(fields.MAX_KEY_NAME),
-    "is_admin": fields.boolean,
-    "expires_at": fields.optional(fields.future_time),
-}
+NEW = fields.Body(
+    checks={
+        "name": fields.text(fields.MAX_KEY_NAME),
+        "is_admin": fields.boolean,
+        "expires_at": fields.optional(fields.future_time),
+    },
+    example={"name": "laptop", "expires_at": None},
+    required=frozenset({"name"}),
+    error=Invalid,
+)
 
 
+class NewKey(Key, frozen=True):
+    """A key as it is shown once, when it is made."""
+
+    key: str
+
+
+LAPTOP = Key(
+    id=1,
+    name="laptop",
+    prefix="0a1b2c3d4e5f",
+    is_admin=False,
+    created_at=fields.EXAMPLE_TIME,
+    expires_at=None,
+    last_used_at=None,
+)
+NEW_LAPTOP = NewKey(**msgspec.structs.asdict(LAPTOP), key="sw_0a1b2c3d4e5f_…")
+
+
+@operation(list[Key], example=[LAPTOP])
 async def list_keys(request: Request[State]) -> Response:
     """Return a user's keys, without their secrets."""
     user_id = _user_id(request)
@@ -29,12 +54,11 @@ async def list_keys(request: Request[State]) -> Response:
         return JSONResponse(await key_repository.find_of_user(lent, user_id))
 
 
+@operation(NewKey, status=201, example=NEW_LAPTOP, body=NEW, errors=(Forbidden,))
 async def create_key(request: Request[State]) -> Response:
     """Make a key; the answer shows it, once."""
     user_id = _user_id(request)
-    values = fields.check_fields(
-        await read_object(request), CHECKS, required=frozenset({"name"}), error=Invalid
-    )
+    values = NEW.read(await read_object(request))
     is_admin = values.get("is_admin", False)
     if is_admin:
         principal_of(request).require_admin()
@@ -52,9 +76,10 @@ async def create_key(request: Request[State]) -> Response:
             )
         except asyncpg.ForeignKeyViolationError:
             raise NotFound("User not found") from None
-    return JSONResponse(msgspec.structs.asdict(key) | {"key": secret.key}, 201)
+    return JSONResponse(NewKey(**msgspec.structs.asdict(key), key=secret.key), 201)
 
 
+@operation(status=204)
 async def revoke_key(request: Request[State]) -> Response:
     """Make a key useless from now on."""
     user_id = _user_id(request)

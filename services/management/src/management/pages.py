@@ -1,6 +1,7 @@
 """Pages of a list: what part is asked for, and where the next one is."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlencode
 
@@ -14,6 +15,18 @@ from shared.http import JSONResponse
 
 MAX_PER_PAGE = 1000
 MAX_PAGE = 1_000_000
+NUMBERS = {  # the least and the most of each
+    "per_page": (1, MAX_PER_PAGE),
+    "page": (1, MAX_PAGE),
+    "cursor": (0, fields.BIGINT_MAX),
+    "page_num": (0, fields.BIGINT_MAX),
+}
+MEANINGS = {
+    "per_page": "How many to show.",
+    "page": "Which page, from 1; slower the further it is.",
+    "cursor": "Show what comes after this id: as fast however far. It wins over `page`.",
+    "page_num": "The old name of `cursor`.",
+}
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -27,20 +40,36 @@ class Page(msgspec.Struct, frozen=True):
 def read_page(request: Request[Any], default_per_page: int) -> Page:
     """Return the page a request asks for; raises `Malformed` naming the parameter."""
     query = request.query_params
-    per_page = _number(query, "per_page", 1, MAX_PER_PAGE)
-    page = _number(query, "page", 1, MAX_PAGE)
-    cursor = _number(query, "cursor", 0, fields.BIGINT_MAX)
+    per_page = _number(query, "per_page")
+    page = _number(query, "page")
+    cursor = _number(query, "cursor")
     if cursor is None:
-        cursor = _number(query, "page_num", 0, fields.BIGINT_MAX)  # its old name
+        cursor = _number(query, "page_num")
     limit = per_page or default_per_page
     if cursor is not None:
         return Page(cursor, 0, limit)
     return Page(0, ((page or 1) - 1) * limit, limit)
 
 
-def read_filters(
-    request: Request[Any], readers: Mapping[str, Callable[[str], Any]]
-) -> dict[str, Any]:
+def parameters(
+    default_per_page: int, filters: Mapping[str, fields.Check] = MappingProxyType({})
+) -> dict[str, fields.Schema]:
+    """Describe what `read_page` and `read_filters` read."""
+    numbers: dict[str, fields.Schema] = {
+        name: {
+            "type": "integer",
+            "minimum": least,
+            "maximum": most,
+            "description": MEANINGS[name],
+            "deprecated": name == "page_num",
+        }
+        for name, (least, most) in NUMBERS.items()
+    }
+    numbers["per_page"] = {**numbers["per_page"], "default": default_per_page}
+    return {name: check.schema for name, check in filters.items()} | numbers
+
+
+def read_filters(request: Request[Any], readers: Mapping[str, fields.Check]) -> dict[str, Any]:
     """Return the filters given, by name; raises `Malformed` naming the parameter."""
     filters = {}
     for name, reader in readers.items():
@@ -53,11 +82,13 @@ def read_filters(
     return filters
 
 
+@fields.accepts(**fields.integer.schema)
 def parse_id(value: str) -> int:
     """Read an id of a query."""
     return int(fields.integer(_parse_integer(value)))
 
 
+@fields.accepts(**fields.boolean.schema)
 def parse_boolean(value: str) -> bool:
     """Read `true` or `false`."""
     if value not in {"true", "false"}:
@@ -65,6 +96,7 @@ def parse_boolean(value: str) -> bool:
     return value == "true"
 
 
+@fields.accepts(**fields.text(fields.MAX_TITLE).schema)
 def parse_text(value: str) -> str:
     """Read a short text."""
     return str(fields.text(fields.MAX_TITLE)(value))
@@ -85,9 +117,10 @@ def answer(request: Request[Any], page: Page, rows: Sequence[Any]) -> Response:
     return JSONResponse(shown, headers=headers)
 
 
-def _number(query: Mapping[str, str], name: str, least: int, most: int) -> int | None:
+def _number(query: Mapping[str, str], name: str) -> int | None:
     if name not in query:
         return None
+    least, most = NUMBERS[name]
     try:
         number = _parse_integer(query[name])
     except ValueError:

@@ -1,9 +1,11 @@
-"""A path of the API: its handlers by method, who may call them, and its metrics."""
+"""A path of the API: its operations by method, who may call them, and its metrics."""
 
+import inspect
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, TypedDict
 
+import msgspec
 from redis.asyncio import Redis
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -13,7 +15,10 @@ from starlette.types import Receive, Scope, Send
 
 from management import fields, metrics
 from management.auth import Guard, Principal
+from management.bodies import Upload
+from management.descriptions import NOTHING, Description, Path
 from management.errors import NotFound
+from management.fields import Body, Schema
 from shared.errors import DATABASE_UNAVAILABLE, DomainError, Unavailable
 from shared.postgres import Pool
 
@@ -26,18 +31,66 @@ class State(TypedDict):
     bus: Redis
     guard: Guard
     own_hosts: frozenset[str]
+    openapi: bytes
 
 
 Handler = Callable[[Request[State]], Awaitable[Response]]
 
 
+class Operation(msgspec.Struct, frozen=True):
+    """A handler and its description."""
+
+    handler: Handler
+    description: Description
+
+
+def operation(
+    returns: object = None,
+    *,
+    status: int = 200,
+    example: object = None,
+    headers: tuple[str, ...] = (),
+    body: Body | Upload | None = None,
+    query: Mapping[str, Schema] = NOTHING,
+    path: Mapping[str, Schema] = NOTHING,
+    errors: tuple[type[DomainError], ...] = (),
+) -> Callable[[Handler], Operation]:
+    """Describe a handler: see `Description`; its docstring says what it does."""
+
+    def described(handler: Handler) -> Operation:
+        text = inspect.getdoc(handler)
+        if not text:
+            raise ValueError(f"{handler.__name__} has no docstring")
+        description = Description(
+            name=handler.__name__,
+            text=text,
+            returns=returns,
+            status=status,
+            example=example,
+            headers=headers,
+            body=body,
+            query=query,
+            path=path,
+            errors=errors,
+        )
+        return Operation(handler, description)
+
+    return described
+
+
 class Resource:
     """An ASGI application for one path."""
 
-    def __init__(self, path: str, *, needs_key: bool = True, **handlers: Handler) -> None:
-        self._path = path
-        self._needs_key = needs_key
-        self._handlers = {method.upper(): handler for method, handler in handlers.items()}
+    def __init__(self, path: str, *, needs_key: bool = True, **operations: Operation) -> None:
+        self.path = Path(
+            path,
+            {method: operation.description for method, operation in operations.items()},
+            needs_key,
+        )
+        self.operations = operations
+        self._handlers = {
+            method.upper(): operation.handler for method, operation in operations.items()
+        }
         if "GET" in self._handlers:
             self._handlers["HEAD"] = self._handlers["GET"]
 
@@ -60,8 +113,8 @@ class Resource:
             raise
         finally:
             method = request.method if request.method in self._handlers else "other"
-            metrics.REQUESTS.labels(self._path, method, status).inc()
-            metrics.SECONDS.labels(self._path).observe(time.perf_counter() - started)
+            metrics.REQUESTS.labels(self.path.path, method, status).inc()
+            metrics.SECONDS.labels(self.path.path).observe(time.perf_counter() - started)
         await response(scope, receive, send)
 
     async def _answer(self, request: Request[State]) -> Response:
@@ -69,17 +122,26 @@ class Resource:
         if handler is None:
             allowed = ", ".join(sorted(self._handlers))
             raise HTTPException(405, "Method not allowed", {"Allow": allowed})
-        if self._needs_key:
+        if self.path.needs_key:
             guard = request.state["guard"]
             request.scope["principal"] = await guard.principal(request.headers)
         return await handler(request)
 
 
-def route(path: str, *, needs_key: bool = True, **handlers: Handler) -> list[Route]:
-    """Return the routes of `path`, with and without a slash after it."""
-    resource = Resource(path, needs_key=needs_key, **handlers)
+def route(path: str, *, needs_key: bool = True, **operations: Operation) -> list[Route]:
+    """Return the routes of `path`, with and without a slash after it; operations are by method."""
+    resource = Resource(path, needs_key=needs_key, **operations)
     paths = {path, f"{path}/"} if path != "/" else {path}
     return [Route(each, resource) for each in sorted(paths)]
+
+
+def paths_of(routes: Iterable[Route]) -> list[Path]:
+    """Return the descriptions of `routes`, each path once, without the slash after it."""
+    paths = {}
+    for each in routes:
+        assert isinstance(each.endpoint, Resource), f"{each.path} is not described"
+        paths[each.endpoint.path.path] = each.endpoint.path
+    return list(paths.values())
 
 
 def principal_of(request: Request[Any]) -> Principal:

@@ -4,6 +4,8 @@ import re
 import secrets
 import string
 
+from management.fields import accepts
+
 ALPHABET = string.ascii_letters + string.digits
 GENERATED_LENGTH = 6
 MIN_LENGTH = 3
@@ -43,7 +45,8 @@ RESERVED = frozenset(
         "webhooks",
     }
 )
-_CODE = re.compile(rf"[A-Za-z0-9_-]{{{MIN_LENGTH},{MAX_LENGTH}}}\Z")
+CODE_PATTERN = rf"[A-Za-z0-9_-]{{{MIN_LENGTH},{MAX_LENGTH}}}"
+_CODE = re.compile(rf"{CODE_PATTERN}\Z")
 
 
 def generate() -> str:
@@ -59,6 +62,13 @@ def is_reserved(code: str) -> bool:
     return code.lower() in RESERVED
 
 
+@accepts(
+    type="string",
+    minLength=MIN_LENGTH,
+    maxLength=MAX_LENGTH,
+    pattern=f"^{CODE_PATTERN}$",
+    description="A code of one's own, not a reserved word; without one it is made.",
+)
 def custom(value: object) -> str:
     """Accept a custom code; raises `ValueError` with a sentence."""
     if not isinstance(value, str):

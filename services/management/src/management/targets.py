@@ -8,7 +8,18 @@ from urllib.parse import SplitResult, quote, urlsplit
 import idna
 from publicsuffixlist import PublicSuffixList
 
+from management.fields import Check
+
 MAX_LENGTH = 2048
+SCHEMA = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": MAX_LENGTH,
+    "pattern": r"^[Hh][Tt][Tt][Pp][Ss]?://[^\s\\]+$",
+    "description": "An absolute http or https URL with a public host name: no credentials, no IP "
+    "address, not Shortwire itself.",
+    "examples": ["https://example.com/hello"],
+}
 _PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z")
 # A host whose last label is a number is an IPv4 address to a browser, however it is written
@@ -37,6 +48,14 @@ def check(value: object, own_hosts: frozenset[str]) -> str:
     if len(target) > MAX_LENGTH:
         raise ValueError(f"must be at most {MAX_LENGTH} characters in its ASCII form")
     return target
+
+
+def outside(own_hosts: frozenset[str]) -> Check:
+    """Return the check of a target that must not be on one of `own_hosts`."""
+    return Check(lambda value: check(value, own_hosts), SCHEMA)
+
+
+anywhere = outside(frozenset())
 
 
 def _split(value: str) -> SplitResult:

@@ -1,22 +1,47 @@
 """`/users`: create, read, change, delete, and load many from a CSV file."""
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
 from management import fields, pages, user_import, user_repository
-from management.bodies import read_object, read_upload
+from management.bodies import Upload, read_object, read_upload
 from management.connections import connection, transaction
-from management.errors import Invalid, Malformed, NotFound
+from management.errors import Conflict, Forbidden, Invalid, Malformed, NotFound
 from management.link_changes import LinkChanges
-from management.resources import State, path_id, principal_of
+from management.resources import State, operation, path_id, principal_of
 from management.user_repository import User
 from shared.http import JSONResponse
 
 DEFAULT_PER_PAGE = 20
 MISSING = "User not found"
 CHECKS = {"username": fields.text(fields.MAX_USERNAME), "email": fields.email}
+ADA = User(1, "ada", "ada@example.com", fields.EXAMPLE_TIME)
+NEW = fields.Body(
+    checks=CHECKS,
+    example={"username": "ada", "email": "ada@example.com"},
+    required=frozenset(CHECKS),
+    error=Invalid,
+)
+CHANGES = fields.Body(checks=CHECKS, example={"email": "ada@example.org"}, needs_one=True)
+CSV = Upload(
+    "file",
+    "text/csv",
+    f"CSV in UTF-8 with the header `{','.join(user_import.COLUMNS)}`, times in UTC; "
+    f"at most {user_import.MAX_ROWS} rows.",
+    "id,username,email,created_at\n1,ada,ada@example.com,2026-04-03 12:00:00\n",
+    Invalid,
+)
 
 
+class Imported(msgspec.Struct, frozen=True):
+    """How many rows a file had, and how many of them are there now."""
+
+    count: int
+    imported: int
+
+
+@operation(list[User], example=[ADA], headers=("Link",), query=pages.parameters(DEFAULT_PER_PAGE))
 async def list_users(request: Request[State]) -> Response:
     """Return a page of users; an owner sees only themselves."""
     page = pages.read_page(request, DEFAULT_PER_PAGE)
@@ -30,16 +55,19 @@ async def list_users(request: Request[State]) -> Response:
     return pages.answer(request, page, users)
 
 
+@operation(
+    User, status=201, example=ADA, headers=("Location",), body=NEW, errors=(Conflict, Forbidden)
+)
 async def create_user(request: Request[State]) -> Response:
     """Add a user."""
     principal_of(request).require_admin()
-    body = await read_object(request)
-    values = fields.check_fields(body, CHECKS, required=frozenset(CHECKS), error=Invalid)
+    values = NEW.read(await read_object(request))
     async with connection(request.state["pool"]) as lent:
         user = await user_repository.insert(lent, values["username"], values["email"])
     return JSONResponse(user, 201, {"Location": f"/users/{user.id}"})
 
 
+@operation(User, example=ADA)
 async def read_user(request: Request[State]) -> Response:
     """Return one user."""
     user_id = path_id(request, "user_id", MISSING)
@@ -48,11 +76,12 @@ async def read_user(request: Request[State]) -> Response:
         return JSONResponse(_found(await user_repository.find(lent, user_id)))
 
 
+@operation(User, example=ADA, body=CHANGES, errors=(Conflict,))
 async def update_user(request: Request[State]) -> Response:
     """Change a user's name or address."""
     user_id = path_id(request, "user_id", MISSING)
     principal_of(request).require_self(user_id)
-    values = fields.check_fields(await read_object(request), CHECKS)
+    values = CHANGES.read(await read_object(request))
     if not values:
         raise Malformed("Nothing to change: give username or email")
     async with connection(request.state["pool"]) as lent:
@@ -62,6 +91,7 @@ async def update_user(request: Request[State]) -> Response:
     return JSONResponse(_found(user))
 
 
+@operation(status=204)
 async def delete_user(request: Request[State]) -> Response:
     """Remove a user; their URLs stop redirecting."""
     user_id = path_id(request, "user_id", MISSING)
@@ -71,14 +101,15 @@ async def delete_user(request: Request[State]) -> Response:
     return Response(status_code=204)
 
 
+@operation(Imported, example=Imported(1, 1), body=CSV, errors=(Forbidden,))
 async def import_users(request: Request[State]) -> Response:
     """Load users from a CSV file, all or none."""
     principal_of(request).require_admin()
-    users = user_import.parse(await read_upload(request, "file"))
+    users = user_import.parse(await read_upload(request, CSV.field))
     if users:
         async with transaction(request.state["pool"]) as lent:
             await user_repository.import_all(lent, users)
-    return JSONResponse({"count": len(users), "imported": len(users)})
+    return JSONResponse(Imported(len(users), len(users)))
 
 
 def _found(user: User | None) -> User:

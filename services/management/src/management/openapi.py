@@ -1,0 +1,263 @@
+"""The API's description in OpenAPI 3.1, from the routes and Structs that serve. No I/O."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from http import HTTPStatus
+from importlib.metadata import version
+from typing import Any
+
+import msgspec
+
+from management.bodies import Upload
+from management.descriptions import Description, Media, Path
+from management.errors import Malformed, NotFound, TooLarge, Unauthorized
+from management.fields import BIGINT_MAX, Schema
+from shared.errors import DomainError, Unavailable
+
+INTRODUCTION = """
+The HTTP API of a Shortwire installation.
+
+- JSON in UTF-8 both ways; unknown members of a body are ignored; types are strict.
+- Paths work with and without a slash at the end. `HEAD` is answered wherever `GET` is.
+- Times are ISO 8601 in UTC without offset. Lists are arrays in the order of ids.
+- Send `X-Request-ID` (1 to 128 visible ASCII characters) or get one: it is in the answer, in the
+  logs and in the events that the request caused.
+- Errors have one shape, the schema `Error`. Beside those below: 404 for an unknown path, 405 (with
+  `Allow`) for a method that a path has not, 408, 414 and 431 for requests too slow or too long.
+- Who prefers `text/html` in `Accept` gets errors as a page with the same status.
+"""
+SCHEMA_REFERENCE = "#/components/schemas/{name}"
+SECURITY = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "`Authorization: Bearer sw_…`"},
+    "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
+TIME: Schema = {  # no `date-time`: that of RFC 3339 has an offset
+    "type": "string",
+    "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?$",
+    "description": "ISO 8601 in UTC, without offset.",
+    "examples": ["2026-04-03T12:00:00"],
+}
+HEADERS: Mapping[str, Mapping[str, Any]] = {
+    "Cache-Control": {"description": "How long the answer may be kept."},
+    "Content-Security-Policy": {"description": "What the page may load: nothing from elsewhere."},
+    "Link": {
+        "description": "Where there is more, the address of what follows.",
+        "example": '</urls?cursor=100&per_page=100>; rel="next"',
+    },
+    "Location": {"description": "The address.", "required": True},
+    "Retry-After": {
+        "description": "Seconds after which it is worth trying again.",
+        "schema": {"type": "integer", "minimum": 0},
+        "required": True,
+    },
+    "WWW-Authenticate": {"description": "How to present a key.", "required": True},
+    "X-Cache": {
+        "description": "`stale` where no store could be asked.",
+        "schema": {"type": "string", "enum": ["stale"]},
+    },
+    "X-Request-ID": {"description": "The request's id.", "required": True},
+}
+
+
+class Error(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What went wrong, in a sentence; `details` say it of each wrong field or missing part."""
+
+    error: str
+    details: dict[str, str] = {}
+
+
+class TooManyRequests(DomainError):
+    """More requests than the gateway lets through for one address."""
+
+    status = 429
+    headers = Unavailable.headers
+
+
+class InternalError(DomainError):
+    """A bug of ours; the request's id finds it in the logs."""
+
+    status = 500
+
+
+def document(paths: Iterable[Path]) -> dict[str, Any]:
+    """Return the document that describes `paths`."""
+    ordered = sorted(paths, key=lambda each: each.path)
+    schemas, components = _schemas([each for path in ordered for each in path.methods.values()])
+    errors = {
+        error for path in ordered for each in path.methods.values() for error in _errors(path, each)
+    }
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Shortwire",
+            "version": version("shortwire-management"),
+            "description": INTRODUCTION.strip(),
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/"}],
+        "paths": {
+            path.path: {
+                method: _operation(path, each, schemas) for method, each in path.methods.items()
+            }
+            for path in ordered
+        },
+        "components": {
+            "schemas": components,
+            "responses": {
+                error.__name__: _error_response(error)
+                for error in sorted(errors, key=lambda error: (error.status, error.__name__))
+            },
+            "headers": {name: {"schema": {"type": "string"}, **HEADERS[name]} for name in HEADERS},
+            "securitySchemes": SECURITY,
+        },
+    }
+
+
+def _schemas(
+    operations: list[Description],
+) -> tuple[Mapping[object, Schema], Mapping[str, Schema]]:
+    """Return the schema of each type that is answered, and the components they refer to."""
+    types = [each.returns for each in operations if not isinstance(each.returns, Media | None)]
+    schemas, components = msgspec.json.schema_components(
+        [*types, Error], ref_template=SCHEMA_REFERENCE
+    )
+    for each in _objects([*schemas, components]):
+        if each.get("format") == "date-time":
+            each.clear()
+            each.update(TIME)
+    return dict(zip([*types, Error], schemas, strict=True)), dict(sorted(components.items()))
+
+
+def _objects(value: object) -> Iterator[dict[str, Any]]:
+    if isinstance(value, dict):
+        yield value
+    if isinstance(value, dict | list):
+        for each in list(value.values() if isinstance(value, dict) else value):
+            yield from _objects(each)
+
+
+def _operation(
+    path: Path, operation: Description, schemas: Mapping[object, Schema]
+) -> dict[str, Any]:
+    summary, _, rest = operation.text.partition("\n")
+    described: dict[str, Any] = {
+        "operationId": operation.name,
+        "summary": summary.rstrip("."),
+        "tags": [path.path.split("/")[1].partition(".")[0] or "home"],
+        "security": [{name: []} for name in SECURITY] if path.needs_key else [],
+        "responses": {
+            str(operation.status): _answer(operation, schemas),
+            **{
+                str(error.status): {"$ref": f"#/components/responses/{error.__name__}"}
+                for error in _errors(path, operation)
+            },
+        },
+    }
+    if rest.strip():
+        described["description"] = " ".join(rest.split())
+    parameters = [*_path_parameters(path, operation), *_query_parameters(operation)]
+    if parameters:
+        described["parameters"] = parameters
+    if operation.body is not None:
+        described["requestBody"] = _request_body(operation)
+    return described
+
+
+def _path_parameters(path: Path, operation: Description) -> Iterator[dict[str, Any]]:
+    for name in _names(path.path):
+        is_id = name.endswith("_id") and name not in operation.path
+        schema = (
+            {"type": "integer", "minimum": 1, "maximum": BIGINT_MAX}
+            if is_id
+            else operation.path[name]
+        )
+        yield {"name": name, "in": "path", "required": True, "schema": schema}
+
+
+def _names(path: str) -> list[str]:
+    return re.findall(r"\{(\w+)\}", path)
+
+
+def _query_parameters(operation: Description) -> Iterator[dict[str, Any]]:
+    for name, schema in operation.query.items():
+        parameter: dict[str, Any] = {"name": name, "in": "query"}
+        kept = dict(schema)
+        for member in ("description", "deprecated"):
+            if value := kept.pop(member, None):
+                parameter[member] = value
+        yield parameter | {"schema": kept}
+
+
+def _request_body(operation: Description) -> dict[str, Any]:
+    body = operation.body
+    if isinstance(body, Upload):
+        schema = {
+            "type": "object",
+            "properties": {
+                body.field: {
+                    "type": "string",
+                    "contentMediaType": body.media_type,
+                    "description": body.meaning,
+                    "examples": [body.example],
+                }
+            },
+            "required": [body.field],
+        }
+        content = {
+            "multipart/form-data": {
+                "schema": schema,
+                "encoding": {body.field: {"contentType": body.media_type}},
+            }
+        }
+    else:
+        assert body is not None
+        content = {"application/json": {"schema": body.schema}}
+    return {"required": True, "content": content}
+
+
+def _answer(operation: Description, schemas: Mapping[object, Schema]) -> dict[str, Any]:
+    answer: dict[str, Any] = {
+        "description": HTTPStatus(operation.status).phrase,
+        "headers": _headers(*operation.headers),
+    }
+    if isinstance(operation.returns, Media):
+        answer["content"] = {
+            kind: {"schema": {"type": "string"}} for kind in operation.returns.types
+        }
+    elif operation.returns is not None:
+        content: dict[str, Any] = {"schema": schemas[operation.returns]}
+        if operation.example is not None:
+            content["example"] = msgspec.to_builtins(operation.example)
+        answer["content"] = {"application/json": content}
+    return answer
+
+
+def _headers(*names: str) -> dict[str, Any]:
+    return {
+        name: {"$ref": f"#/components/headers/{name}"} for name in sorted({*names, "X-Request-ID"})
+    }
+
+
+def _errors(path: Path, operation: Description) -> list[type[DomainError]]:
+    """Return what `operation` may refuse: what follows from its shape, and what it says."""
+    errors = {*operation.errors, TooManyRequests, InternalError}
+    if path.needs_key:
+        errors |= {Unauthorized, Unavailable}
+    if operation.query:
+        errors.add(Malformed)
+    if _names(path.path):
+        errors.add(NotFound)
+    if operation.body is not None:
+        errors |= {Malformed, TooLarge, operation.body.error}
+    return sorted(errors, key=lambda error: error.status)
+
+
+def _error_response(error: type[DomainError]) -> dict[str, Any]:
+    return {
+        "description": " ".join((error.__doc__ or "").split()),
+        "headers": _headers(*error.headers),
+        "content": {
+            "application/json": {"schema": {"$ref": SCHEMA_REFERENCE.format(name="Error")}},
+            "text/html": {"schema": {"type": "string"}},
+        },
+    }
