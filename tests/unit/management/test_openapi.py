@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
@@ -9,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from management.app import ROUTES, describe
+from management.descriptions import Media
 from management.fields import Body
 from management.print_openapi import text
 from management.resources import Operation, Resource, State, operation, route
@@ -127,3 +129,24 @@ def test_an_example_of_a_body_is_accepted_and_fits_its_schema(served: Operation)
 
 def test_the_document_is_plain_json():
     assert json.loads(text()) == DOCUMENT
+
+
+def times(kind: Any) -> list[str]:
+    """The fields of a type of `msgspec.inspect` that hold a time, and do not say in which form."""
+    found = []
+    for field in getattr(kind, "fields", ()):
+        members = getattr(field.type, "types", (field.type,))
+        found += [f"{kind.cls.__name__}.{field.name}" for each in members if is_bare_time(each)]
+    return found
+
+
+def is_bare_time(kind: msgspec.inspect.Type) -> bool:
+    return isinstance(kind, msgspec.inspect.DateTimeType)
+
+
+@pytest.mark.parametrize("served", SERVED.values(), ids=SERVED)
+def test_an_answer_says_in_which_form_its_times_are(served: Operation):
+    if not isinstance(served.description.returns, Media | None):
+        kind = msgspec.inspect.type_info(served.description.returns)
+
+        assert times(getattr(kind, "item_type", kind)) == [], "use fields.Moment"

@@ -5,12 +5,12 @@ a filter. Nothing is rewritten for it.
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 import asyncpg
 import msgspec
 
+from management.fields import Moment
 from management.pages import Page
 from shared.postgres import Connection
 
@@ -22,7 +22,7 @@ class Event(msgspec.Struct, frozen=True):
     url_id: int | None
     user_id: int | None
     event_type: str
-    timestamp: datetime
+    timestamp: Moment
     details: dict[str, Any]
 
 

@@ -8,7 +8,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -41,12 +41,25 @@ MAX_TITLE = 255
 MAX_EVENT_TYPE = 64
 MAX_KEY_NAME = 100
 MAX_DETAILS_BYTES = 16 << 10
-EXAMPLE_TIME = datetime(2026, 4, 3, 12)  # noqa: DTZ001 - UTC without offset, as we show times
+# A time in an answer; not JSON schema's `date-time`, which is that of RFC 3339 and has an offset.
+Moment = Annotated[
+    datetime,
+    msgspec.Meta(
+        extra_json_schema={
+            "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?$",
+            "description": "ISO 8601 in UTC, without offset.",
+        }
+    ),
+]
+EXAMPLE_TIME: Moment = datetime(2026, 4, 3, 12)  # noqa: DTZ001 - UTC without offset, as we show times
 
 # A practical address: RFC 5321's quoted forms are not accepted by mail providers either.
-_ADDRESS = r"[^@\s,;<>\"()\[\]\\]{1,64}@(?:[^@\s.,;<>\"()\[\]\\]{1,63}\.)+[^@\s.\d]{2,63}"
-_EMAIL = re.compile(rf"{_ADDRESS}\Z")
 _CONTROLS = r"\x00-\x1f\x7f-\x9f"
+_ADDRESS = (
+    rf"[^@\s{_CONTROLS},;<>\"()\[\]\\]{{1,64}}"
+    rf"@(?:[^@\s{_CONTROLS}.,;<>\"()\[\]\\]{{1,63}}\.)+[^@\s{_CONTROLS}.\d]{{2,63}}"
+)
+_EMAIL = re.compile(rf"{_ADDRESS}\Z")
 _NOT_BLANK = rf"^[^{_CONTROLS}]*[^\s{_CONTROLS}][^{_CONTROLS}]*$"
 
 

@@ -4,6 +4,7 @@ from datetime import datetime
 
 import msgspec
 
+from management.fields import Moment
 from shared.postgres import Connection
 
 
@@ -14,9 +15,9 @@ class Key(msgspec.Struct, frozen=True):
     name: str
     prefix: str
     is_admin: bool
-    created_at: datetime
-    expires_at: datetime | None
-    last_used_at: datetime | None
+    created_at: Moment
+    expires_at: Moment | None
+    last_used_at: Moment | None
 
 
 class Credential(msgspec.Struct, frozen=True):

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from http import HTTPStatus
 from importlib.metadata import version
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -31,12 +31,6 @@ SECURITY = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "`Authorization: Bearer sw_…`"},
     "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
 }
-TIME: Schema = {  # no `date-time`: that of RFC 3339 has an offset
-    "type": "string",
-    "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?$",
-    "description": "ISO 8601 in UTC, without offset.",
-    "examples": ["2026-04-03T12:00:00"],
-}
 HEADERS: Mapping[str, Mapping[str, Any]] = {
     "Cache-Control": {"description": "How long the answer may be kept."},
     "Content-Security-Policy": {"description": "What the page may load: nothing from elsewhere."},
@@ -62,8 +56,10 @@ HEADERS: Mapping[str, Mapping[str, Any]] = {
 class Error(msgspec.Struct, frozen=True, omit_defaults=True):
     """What went wrong, in a sentence; `details` say it of each wrong field or missing part."""
 
-    error: str
-    details: dict[str, str] = {}
+    error: Annotated[str, msgspec.Meta(examples=["title must be a string"])]
+    details: Annotated[
+        dict[str, str], msgspec.Meta(examples=[{"title": "title must be a string"}])
+    ] = {}
 
 
 class TooManyRequests(DomainError):
@@ -122,9 +118,8 @@ def _schemas(
         [*types, Error], ref_template=SCHEMA_REFERENCE
     )
     for each in _objects([*schemas, components]):
-        if each.get("format") == "date-time":
-            each.clear()
-            each.update(TIME)
+        if isinstance(text := each.get("description"), str):
+            each["description"] = " ".join(text.split())  # a docstring's lines
     return dict(zip([*types, Error], schemas, strict=True)), dict(sorted(components.items()))
 
 
@@ -196,7 +191,7 @@ def _request_body(operation: Description) -> dict[str, Any]:
             "properties": {
                 body.field: {
                     "type": "string",
-                    "contentMediaType": body.media_type,
+                    "format": "binary",
                     "description": body.meaning,
                     "examples": [body.example],
                 }

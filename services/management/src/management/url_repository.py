@@ -1,13 +1,13 @@
 """The `urls` table: every change draws a new version."""
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 import asyncpg
 import msgspec
 
 from management.errors import Malformed
+from management.fields import Moment
 from management.pages import Page
 from shared.postgres import Connection
 
@@ -21,8 +21,8 @@ class Url(msgspec.Struct, frozen=True):
     original_url: str
     title: str | None
     is_active: bool
-    created_at: datetime
-    updated_at: datetime
+    created_at: Moment
+    updated_at: Moment
 
 
 class VersionedUrl(msgspec.Struct, frozen=True):

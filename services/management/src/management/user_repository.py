@@ -7,6 +7,7 @@ import asyncpg
 import msgspec
 
 from management.errors import Conflict, Invalid
+from management.fields import Moment
 from management.pages import Page
 from shared.postgres import Connection
 
@@ -17,7 +18,7 @@ class User(msgspec.Struct, frozen=True):
     id: int
     username: str
     email: str
-    created_at: datetime
+    created_at: Moment
 
 
 class ImportedUser(msgspec.Struct, frozen=True):

@@ -1,0 +1,18 @@
+from pathlib import Path
+
+from tests.conformance import ask_all
+from tests.integration.management.conftest import Api, Start
+from tests.integration.management.test_auth import admin_key
+
+
+async def test_the_service_keeps_to_its_description(start: Start, database: str, tmp_path: Path):
+    async with start(auth="required") as nobody:
+        api = Api(nobody.port, await admin_key(database))
+        await api.url(await api.user())
+
+        await ask_all(
+            f"http://127.0.0.1:{api.port}/openapi.json",
+            tmp_path,
+            *("--header", f"Authorization: Bearer {api.key}"),
+            *("--exclude-path-regex", r"\{short_code\}"),  # the redirector's
+        )
