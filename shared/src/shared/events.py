@@ -29,10 +29,31 @@ class Click(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     user_agent: str | None = None
 
 
-class LinkRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+RedirectStatus = Literal[301, 302, 307, 308]
+
+
+class Rule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Another target for some visitors: those who meet every condition given, or a share of them.
+
+    Each condition lists what is accepted, in lower case: `devices` of `desktop`, `mobile`,
+    `tablet`; `systems` such as `ios`, `android`, `windows`; `languages` (`de` or `de-at`);
+    `countries` (ISO 3166-1 alpha-2). `percent` of the visitors left are taken, always the same.
+    """
+
+    target: str
+    devices: tuple[str, ...] = ()
+    systems: tuple[str, ...] = ()
+    languages: tuple[str, ...] = ()
+    countries: tuple[str, ...] = ()
+    percent: int = 100
+
+
+class LinkRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a redirector has to know of one code; also the payload of its cache entry.
 
-    `state` is `unknown` where no row exists; then `version` is 0, older than any row's.
+    `state` is `unknown` where no row exists; then `version` is 0, older than any row's. `target`
+    and those of `rules` are visible ASCII. `expires_at` is Unix time in seconds; `password_hash`
+    is Argon2's encoded form; `cache_seconds` is how long a browser may keep the answer.
     """
 
     version: int
@@ -41,6 +62,13 @@ class LinkRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
     url_id: int | None = None
     user_id: int | None = None
     target: str | None = None
+    expires_at: float | None = None
+    max_clicks: int | None = None
+    password_hash: str | None = None
+    redirect_status: RedirectStatus = 302
+    cache_seconds: int | None = None
+    forward_query: bool = False
+    rules: tuple[Rule, ...] = ()
 
 
 class LinkChanged(msgspec.Struct, frozen=True, kw_only=True, tag="link.changed.v1"):
