@@ -40,11 +40,17 @@ class LeavingServer(uvicorn.Server):
 
 
 def serve(
-    app: Starlette, *, host: str, port: int, trusted_proxies: str, http: str = "httptools"
+    app: Starlette,
+    *,
+    host: str,
+    port: int,
+    trusted_proxies: str | None = None,
+    http: str = "httptools",
 ) -> None:
-    """Serve until SIGTERM or SIGINT; `trusted_proxies` may set the client's address.
+    """Serve until SIGTERM or SIGINT.
 
-    `http` names uvicorn's protocol: its own, or `module:Class`.
+    `trusted_proxies` may set the client's address; None leaves that to `app`. `http` names
+    uvicorn's protocol: its own, or `module:Class`.
     """
     config = uvicorn.Config(
         app,
@@ -57,7 +63,7 @@ def serve(
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=True,
+        proxy_headers=trusted_proxies is not None,
         forwarded_allow_ips=trusted_proxies,
         backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,

@@ -76,6 +76,7 @@ def start(database: str, cache_url: str, bus_url: str, tmp_path: Path) -> Start:
                 port=0,
                 http="redirector.protocol:RedirectProtocol",
                 ws="none",
+                proxy_headers=False,
                 timeout_keep_alive=keep_alive_seconds,
                 log_config=None,
             )
@@ -128,6 +129,15 @@ class Links:
             url_id=row["id"],
             user_id=1,
             target=target,
+        )
+
+    async def set(self, code: str, **columns: Any) -> None:
+        """Set columns of a link's row, as its owner's options do."""
+        sets = ", ".join(f"{name} = ${number}" for number, name in enumerate(columns, 2))
+        await self.pool.execute(
+            f"UPDATE urls SET {sets}, version = nextval('url_version_seq') WHERE short_code = $1",
+            code,
+            *columns.values(),
         )
 
     async def change(self, code: str, target: str, *, active: bool = True) -> LinkRecord:

@@ -29,6 +29,7 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
         text: what it does; the first line is its title.
         returns: the type of the JSON that is answered, a `Media`, or None for no content.
         status: of the answer when all is well.
+        other_statuses: that the same answer may have.
         example: an answer, to be encoded as the real ones are.
         headers: names of the answer's headers beyond those that every answer has.
         body: the JSON object or the upload that it reads.
@@ -42,6 +43,7 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
     text: str
     returns: object = None
     status: int = 200
+    other_statuses: tuple[int, ...] = ()
     example: object = None
     headers: tuple[str, ...] = ()
     body: Body | Upload | None = None

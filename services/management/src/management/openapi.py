@@ -141,7 +141,10 @@ def _operation(
         "tags": [path.path.split("/")[1].partition(".")[0] or "home"],
         "security": [{name: []} for name in SECURITY] if path.needs_key else [],
         "responses": {
-            str(operation.status): _answer(operation, schemas),
+            **{
+                str(status): _answer(status, operation, schemas)
+                for status in (operation.status, *operation.other_statuses)
+            },
             **{
                 str(error.status): {"$ref": f"#/components/responses/{error.__name__}"}
                 for error in _errors(path, operation)
@@ -210,9 +213,11 @@ def _request_body(operation: Description) -> dict[str, Any]:
     return {"required": True, "content": content}
 
 
-def _answer(operation: Description, schemas: Mapping[object, Schema]) -> dict[str, Any]:
+def _answer(
+    status: int, operation: Description, schemas: Mapping[object, Schema]
+) -> dict[str, Any]:
     answer: dict[str, Any] = {
-        "description": HTTPStatus(operation.status).phrase,
+        "description": HTTPStatus(status).phrase,
         "headers": _headers(*operation.headers),
     }
     if isinstance(operation.returns, Media):

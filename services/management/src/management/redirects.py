@@ -1,6 +1,10 @@
 """What the redirector answers on this host, described here: one document for all."""
 
+from typing import Any
+
+from management import fields
 from management.descriptions import Description, Path
+from management.errors import TooLarge
 from shared.errors import DomainError, Unavailable
 
 CODE = {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$", "examples": ["hello"]}
@@ -12,14 +16,34 @@ class Gone(DomainError):
     status = 410
 
 
-def _described(name: str, text: str) -> Description:
+class MethodNotAllowed(DomainError):
+    """Nothing is to be posted to this link."""
+
+    status = 405
+
+
+class PasswordNeeded(DomainError):
+    """The link asks for a password, or it was another one."""
+
+    status = 401
+    headers = {"WWW-Authenticate": 'Password realm="link"'}  # noqa: RUF012 - as its base has it
+
+
+PASSWORD = fields.Body(checks={"password": fields.text(200)}, example={"password": "open sesame"})
+
+
+def _described(name: str, text: str, **more: Any) -> Description:  # noqa: ANN401 - passed on
     return Description(
         name=name,
         text=text,
         status=302,
         headers=("Cache-Control", "Location", "X-Cache"),
         path={"short_code": CODE},
-        errors=(Gone, Unavailable),
+        **{
+            "other_statuses": (301, 307, 308),
+            "errors": (Gone, PasswordNeeded, Unavailable),
+            **more,
+        },
     )
 
 
@@ -29,6 +53,15 @@ PATHS = [
         {
             "get": _described(f"follow{suffix}", "Go where a link leads; this is a click."),
             "head": _described(f"peek{suffix}", "Tell where a link leads; this is no click."),
+            "post": _described(
+                f"unlock{suffix}",
+                "Give a link's password, as JSON or as a form; this is a click.\n\n"
+                "A link that redirects with 307 or 308 passes any POST on. Any other link answers "
+                "405.",
+                body=PASSWORD,
+                other_statuses=(303, 307, 308),
+                errors=(Gone, PasswordNeeded, MethodNotAllowed, TooLarge, Unavailable),
+            ),
         },
         needs_key=False,
     )

@@ -18,7 +18,6 @@ def main() -> None:
         create_app(settings),
         host=settings.host,
         port=settings.port,
-        trusted_proxies=settings.trusted_proxies,
         http="redirector.protocol:RedirectProtocol",
     )
 

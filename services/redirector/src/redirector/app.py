@@ -9,13 +9,17 @@ from starlette.routing import Route
 
 from redirector import link_follower
 from redirector.cache_sampler import CacheSampler
+from redirector.click_limits import ClickLimits
 from redirector.click_recorder import ClickRecorder
 from redirector.handlers import State, follow, health, ready
 from redirector.hot_path import HotPath
 from redirector.link_follower import LinkFollower
 from redirector.near_cache import NearCache
+from redirector.passwords import Passwords
 from redirector.resolver import MAX_LOADS, Resolver
 from redirector.settings import Settings
+from redirector.visitor_traits import VisitorTraits
+from redirector.visitors import Visitors
 from shared import postgres, redis_client
 from shared.events import DEFAULT_DOMAIN
 from shared.http import EXCEPTION_HANDLERS, RequestIDMiddleware
@@ -25,13 +29,11 @@ POOL_SIZE = 4
 QUERY_TIMEOUT_SECONDS = 0.5
 DRAIN_SECONDS = 5.0
 
+FOLLOWED = ["/urls/{code}/redirect", "/urls/{code}/redirect/", "/{code}", "/{code}/"]
 ROUTES = [
     Route("/health", health),
     Route("/health/ready", ready),
-    Route("/urls/{code}/redirect", follow),
-    Route("/urls/{code}/redirect/", follow),
-    Route("/{code}", follow),
-    Route("/{code}/", follow),
+    *(Route(path, follow, methods=["GET", "HEAD", "POST"]) for path in FOLLOWED),
 ]
 
 
@@ -77,6 +79,12 @@ def create_app(settings: Settings) -> Starlette:
                 max_bytes=settings.journal_max_bytes,
                 segment_bytes=settings.journal_segment_bytes,
             )
+            visitors = Visitors(
+                trusted_proxies=settings.trusted_proxies,
+                address_policy=settings.ip_policy,
+                honour_opt_out=settings.honour_opt_out,
+            )
+            traits = VisitorTraits(settings.geoip_database)
             try:
                 async with (
                     clicks.running(),
@@ -86,12 +94,17 @@ def create_app(settings: Settings) -> Starlette:
                     yield {
                         "resolver": resolver,
                         "clicks": clicks,
-                        "hot_path": HotPath(resolver, clicks),
+                        "hot_path": HotPath(resolver, clicks, visitors),
+                        "visitors": visitors,
+                        "traits": traits,
+                        "limits": ClickLimits(bus, pool),
+                        "passwords": Passwords(cache),
                     }
                     await resolver.close()
                 await clicks.drain(DRAIN_SECONDS)
             finally:
                 clicks.close()
+                traits.close()
 
     app = Starlette(
         lifespan=lifespan,

@@ -56,4 +56,6 @@ class CacheSampler:
         if cached is None:
             return False
         row = await link_repository.find(self._pool, domain, code)
-        return cached.version != row.version
+        # Of a code that was purged or taken from a link, the cache may keep that it is gone.
+        is_gone = cached.state == "deleted" and row.state == "unknown"
+        return cached.version != row.version and not is_gone

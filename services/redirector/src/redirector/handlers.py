@@ -1,25 +1,32 @@
-"""Follow a short link: identify, resolve, record, answer."""
+"""Follow a short link: identify, resolve, decide, record, answer."""
 
 import re
 import time
 from typing import TypedDict
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from redirector import metrics, request_facts
-from redirector.answers import redirect_headers
-from redirector.click_encoder import link_members
+from redirector import answers, choices, metrics, request_headers
+from redirector.click_encoder import link_members, source_members
+from redirector.click_limits import ClickLimits
 from redirector.click_recorder import ClickRecorder
 from redirector.hot_path import HotPath
+from redirector.password_form import password_form, read_password
+from redirector.passwords import Passwords, WrongPassword
+from redirector.request_headers import Headers
 from redirector.resolver import Resolution, Resolver
+from redirector.visitor_traits import VisitorTraits
+from redirector.visitors import Visitors
 from shared.errors import DomainError
-from shared.events import DEFAULT_DOMAIN, LinkRecord
-from shared.http import error_response, health, readiness
+from shared.events import DEFAULT_DOMAIN
+from shared.http import health, prefers_html, readiness
 
 __all__ = ["State", "follow", "health", "ready"]
 
 CODE = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")  # what else cannot be in the table
+METHOD_KEPT = {307, 308}
 
 
 class State(TypedDict):
@@ -28,47 +35,158 @@ class State(TypedDict):
     resolver: Resolver
     clicks: ClickRecorder
     hot_path: HotPath
+    visitors: Visitors
+    traits: VisitorTraits
+    limits: ClickLimits
+    passwords: Passwords
+
+
+class Gone(DomainError):
+    """The link was there and does not lead anywhere now."""
+
+    status = 410
+
+
+class NotFound(DomainError):
+    """There is no such link."""
+
+    status = 404
 
 
 async def follow(request: Request[State]) -> Response:
     """Redirect to the link's target and record the click; a HEAD is no click."""
     started = time.perf_counter()
-    code: str = request.path_params["code"]
-    accept = request.headers.get("accept", "")
-    if not CODE.match(code):
-        metrics.answered(404, "none", time.perf_counter() - started)
-        return error_response(accept, 404, "Not found")
+    source = "none"
+    status = 500
     try:
+        code = _code(request)
         resolution = await request.state["resolver"].resolve(code)
-    except DomainError as error:
-        metrics.answered(error.status, "none", time.perf_counter() - started)
+        source = resolution.source
+        response = await _Visit(request, code, resolution).answer()
+        status = response.status_code
+    except WrongPassword as error:
+        status = error.status
+        accept = request.headers.get("accept", "")
+        if prefers_html(accept):
+            return password_form(error)
         raise
-    response = _answer(resolution, accept)
-    if response.status_code == 302 and request.method == "GET":
-        _record(request, code, resolution.record)
-    metrics.answered(response.status_code, resolution.source, time.perf_counter() - started)
+    except (DomainError, HTTPException) as error:
+        status = error.status if isinstance(error, DomainError) else error.status_code
+        raise
+    finally:
+        metrics.answered(status, source, time.perf_counter() - started)
     return response
 
 
-def _answer(resolution: Resolution, accept: str) -> Response:
-    record = resolution.record
-    if record.state == "active":
-        response = Response(status_code=302, headers=redirect_headers(record))
-    elif record.state == "inactive":
-        response = error_response(accept, 410, "URL is deactivated")
-    else:
-        response = error_response(accept, 404, "Not found")
-    if resolution.source == "stale":
-        response.headers["X-Cache"] = "stale"
-    return response
+def _code(request: Request[State]) -> str:
+    code: str = request.path_params["code"]
+    if not CODE.match(code):
+        raise NotFound("Not found")
+    return code
 
 
-def _record(request: Request[State], code: str, record: LinkRecord) -> None:
-    clicks = request.state["clicks"]
-    link = link_members(DEFAULT_DOMAIN, code, record)
-    facts = request_facts.from_scope(request.scope["headers"])
-    request_id: str = request.scope["request_id"]
-    clicks.record([clicks.encode(link, facts.visitor, request_id.encode(), facts.started)])
+class _Visit:
+    """One visitor at one link."""
+
+    def __init__(self, request: Request[State], code: str, resolution: Resolution) -> None:
+        self._request = request
+        self._state = request.state
+        self._code = code
+        self._record = resolution.record
+        self._is_stale = resolution.source == "stale"
+        self._headers: Headers = request_headers.from_scope(request.scope["headers"])
+        peer = request.client.host if request.client else ""
+        visitors = self._state["visitors"]
+        self._address = visitors.address(peer, self._headers, is_trusted=visitors.is_trusted(peer))
+
+    async def answer(self) -> Response:
+        """Return the redirect; raises `DomainError` where there is none."""
+        record = self._record
+        self._refuse_gone()
+        self._refuse_method()
+        if record.password_hash is not None:
+            await self._ask_password(record.password_hash)
+        if record.max_clicks is not None:
+            await self._take_click(record.max_clicks)
+        if self._request.method != "HEAD":
+            self._note_click(link_members(DEFAULT_DOMAIN, self._code, record))
+        return self._redirect()
+
+    def _refuse_gone(self) -> None:
+        record = self._record
+        if record.state in {"unknown", "deleted"}:
+            raise NotFound("Not found")
+        if record.state == "inactive":
+            raise Gone("URL is deactivated")
+        if record.expires_at is not None and time.time() >= record.expires_at:
+            raise Gone("URL has expired")
+
+    def _refuse_method(self) -> None:
+        """Accept POST where a password may come with it, or where the redirect passes it on."""
+        record = self._record
+        may_post = record.password_hash is not None or record.redirect_status in METHOD_KEPT
+        if self._request.method == "POST" and not may_post:
+            raise HTTPException(405, "Method not allowed", {"Allow": "GET, HEAD"})
+
+    async def _ask_password(self, password_hash: str) -> None:
+        password = await read_password(self._request)
+        if password is None:
+            raise WrongPassword("This link needs a password")
+        assert self._record.url_id is not None
+        await self._state["passwords"].check(
+            self._record.url_id, password_hash, password, self._address
+        )
+
+    async def _take_click(self, limit: int) -> None:
+        assert self._record.url_id is not None
+        limits = self._state["limits"]
+        ask = limits.is_left if self._request.method == "HEAD" else limits.take
+        if not await ask(self._record.url_id, limit):
+            raise Gone("URL has had all its clicks")
+
+    def _redirect(self) -> Response:
+        record = self._record
+        response = Response(
+            status_code=self._status(),
+            headers=answers.redirect_headers(
+                self._target(), answers.cache_seconds(record, time.time())
+            ),
+        )
+        if self._is_stale:
+            response.headers["X-Cache"] = "stale"
+        return response
+
+    def _status(self) -> int:
+        """Return the link's own status; to a password, posted to us alone, the answer is a GET."""
+        if self._request.method == "POST" and self._record.password_hash is not None:
+            return 303
+        return self._record.redirect_status
+
+    def _target(self) -> str:
+        record = self._record
+        assert record.target is not None
+        target = record.target
+        if record.rules:
+            assert record.url_id is not None
+            visitor = self._state["traits"].visitor(self._headers, self._address)
+            target = choices.target_of(record, record.url_id, visitor)
+        if record.forward_query:
+            target = choices.with_query(target, self._request.url.query)
+        return target
+
+    def _note_click(self, link: bytes) -> None:
+        self._state["clicks"].record([self._click(link)])
+
+    def _click(self, link: bytes) -> bytes:
+        visitor = self._state["visitors"].members(self._headers, self._address)
+        query: bytes = self._request.scope["query_string"]
+        request_id: str = self._request.scope["request_id"]
+        return self._state["clicks"].encode(
+            link,
+            visitor + source_members(query),
+            request_id.encode(),
+            self._headers.get(b"x-request-start"),
+        )
 
 
 async def ready(request: Request[State]) -> Response:

@@ -7,31 +7,53 @@ journal comes first: whatever kills this process then, no visitor was answered w
 import asyncio
 import re
 import time
+from collections import Counter
+
+import msgspec
 
 from redirector import metrics
+from redirector.answers import STATUS_LINES
+from redirector.click_encoder import source_members
 from redirector.click_recorder import ClickRecorder
-from redirector.request_facts import RequestFacts
+from redirector.request_headers import Headers
 from redirector.resolver import Resolver
+from redirector.visitors import Visitors
 from shared.http import request_id_of
 
-STATUS_LINE = b"HTTP/1.1 302 Found\r\n"
-
-_TARGET = re.compile(rb"/(?:urls/([\w-]{1,64})/redirect|([\w-]{1,64}))/?(?:\?[!-~]*)?\Z")
+_TARGET = re.compile(rb"/(?:urls/([\w-]{1,64})/redirect|([\w-]{1,64}))/?(?:\?([!-~]*))?\Z")
 
 DefaultHeaders = list[tuple[bytes, bytes]]
+
+
+class RequestFacts(msgspec.Struct, frozen=True, gc=False):
+    """What is noted of a request; `visitor` is as `Visitors.members` returns it."""
+
+    request_id: bytes | None
+    started: bytes | None
+    visitor: bytes
 
 
 class HotPath:
     """The answers of one turn, for all connections of this worker."""
 
-    def __init__(self, resolver: Resolver, clicks: ClickRecorder) -> None:
+    def __init__(self, resolver: Resolver, clicks: ClickRecorder, visitors: Visitors) -> None:
+        self.visitors = visitors
         self._resolver = resolver
         self._clicks = clicks
         self._loop = asyncio.get_running_loop()
         self._began = 0.0
         self._default_headers: DefaultHeaders = []
-        self._answers: list[tuple[asyncio.Transport, bytes]] = []
+        self._answers: list[tuple[asyncio.Transport, int, bytes]] = []
         self._payloads: list[bytes] = []
+
+    def facts(self, headers: Headers, peer: str, *, is_trusted: bool) -> RequestFacts:
+        """Return what is to be noted of requests with these headers from `peer`."""
+        address = self.visitors.address(peer, headers, is_trusted=is_trusted)
+        return RequestFacts(
+            headers.get(b"x-request-id"),
+            headers.get(b"x-request-start"),
+            self.visitors.members(headers, address),
+        )
 
     def take(
         self,
@@ -44,8 +66,10 @@ class HotPath:
     ) -> bool:
         """Answer at the end of this turn and return True, or return False and do nothing."""
         match = _TARGET.match(target)
-        answer = match and self._resolver.ready_answer((match[2] or match[1]).decode())
-        if not answer:
+        if match is None:
+            return False
+        answer = self._resolver.ready_answer((match[2] or match[1]).decode())
+        if answer is None:
             return False
         if not self._answers:
             self._began = time.perf_counter()
@@ -53,12 +77,14 @@ class HotPath:
             self._loop.call_soon(self.flush)
         request_id = request_id_of(facts.request_id)
         if is_click:
+            visitor = facts.visitor
+            if query := match[3]:
+                visitor += source_members(query)
             self._payloads.append(
-                self._clicks.encode(answer.click, facts.visitor, request_id, facts.started)
+                self._clicks.encode(answer.click, visitor, request_id, facts.started)
             )
-        self._answers.append(
-            (transport, b"%bx-request-id: %b\r\n\r\n" % (answer.fields, request_id))
-        )
+        fields = b"%bx-request-id: %b\r\n\r\n" % (answer.fields, request_id)
+        self._answers.append((transport, answer.status, fields))
         return True
 
     def flush(self) -> None:
@@ -67,9 +93,11 @@ class HotPath:
         payloads, self._payloads = self._payloads, []
         if payloads:
             self._clicks.record(payloads)
-        start = STATUS_LINE + b"".join(b"%b: %b\r\n" % pair for pair in self._default_headers)
-        for transport, fields in answers:
+        defaults = b"".join(b"%b: %b\r\n" % pair for pair in self._default_headers)
+        starts = {status: line + defaults for status, line in STATUS_LINES.items()}
+        for transport, status, fields in answers:
             if not transport.is_closing():
-                transport.write(start + fields)
-        if answers:
-            metrics.answered(302, "near", time.perf_counter() - self._began, len(answers))
+                transport.write(starts[status] + fields)
+        seconds = time.perf_counter() - self._began
+        for status, times in Counter(status for _, status, _ in answers).items():
+            metrics.answered(status, "near", seconds, times)

@@ -17,9 +17,8 @@ import httptools
 import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from redirector import request_facts
-from redirector.hot_path import HotPath
-from redirector.request_facts import RequestFacts
+from redirector import request_headers
+from redirector.hot_path import HotPath, RequestFacts
 from shared.http import request_id_of
 
 MAX_HEAD_BYTES = 32 << 10  # request line and headers; the gateway's own limit is the same
@@ -71,6 +70,8 @@ class RedirectProtocol(HttpToolsProtocol):
 
     _hot_path: HotPath
     _facts: RequestFacts
+    _peer: str
+    _is_trusted: bool
     _fields = b""  # header fields of the last plain request: a client repeats them
     _probe: _Probe | None = None
     _in_message = False
@@ -84,6 +85,8 @@ class RedirectProtocol(HttpToolsProtocol):
         """Begin; the application has started."""
         self._hot_path = cast("HotPath", self.app_state["hot_path"])
         super().connection_made(transport)
+        self._peer = self.client[0] if self.client else ""
+        self._is_trusted = self._hot_path.visitors.is_trusted(self._peer)
 
     def data_received(self, data: bytes) -> None:
         """Answer at once what can be, and give uvicorn the rest."""
@@ -178,7 +181,8 @@ class RedirectProtocol(HttpToolsProtocol):
             return False
         self._probe = probe
         self._fields = fields
-        self._facts = request_facts.from_head(fields)
+        headers = request_headers.from_head(fields)
+        self._facts = self._hot_path.facts(headers, self._peer, is_trusted=self._is_trusted)
         return True
 
     def _keep_alive_for(self, seconds: float) -> None:

@@ -80,11 +80,15 @@ class Resolver:
         if not self._follower.is_fresh():
             return None
         entry = self._near.get(code)
-        if entry is None or time.time() > entry.revalidate_at:
+        now = time.time()
+        if entry is None or now > entry.revalidate_at:
             return None
         if entry.answer is None:
-            entry.answer = ready_answer(self._domain, code, entry.record)
-        return entry.answer
+            entry.answer = ready_answer(self._domain, code, entry.record, now)
+        answer = entry.answer
+        if answer is not None and answer.expires_at is not None and now >= answer.expires_at:
+            return None
+        return answer
 
     async def close(self) -> None:
         """Wait for the loads in flight: each is bounded by its time limits."""

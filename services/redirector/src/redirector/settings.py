@@ -5,6 +5,7 @@ from typing import Annotated
 
 import msgspec
 
+from redirector.visitors import AddressPolicy
 from shared import settings
 
 Port = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
@@ -22,6 +23,9 @@ class Settings(settings.Settings, frozen=True, kw_only=True):
     metrics_host: str = "127.0.0.1"
     metrics_port: Port = 9100
     trusted_proxies: str = "127.0.0.1"
+    ip_policy: AddressPolicy = "anonymized"
+    honour_opt_out: bool = False
+    geoip_database: Path | None = None
     log_level: str = "INFO"
     near_cache_links: Annotated[int, msgspec.Meta(ge=1)] = 100_000
     journal_max_bytes: Annotated[int, msgspec.Meta(ge=1 << 20)] = 512 << 20
