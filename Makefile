@@ -17,7 +17,7 @@ export PIP_USER := false
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-faults check format openapi clean
+.PHONY: help install run test test-faults check format openapi asyncapi clean
 .SUFFIXES:
 
 help: ## list the targets
@@ -49,6 +49,9 @@ format: $(STAMP) ## format the code and repair what the linter can
 
 openapi: $(STAMP) ## write docs/openapi.json anew
 	@$(BIN)/python -m management.print_openapi >docs/openapi.json.new && mv docs/openapi.json.new docs/openapi.json
+
+asyncapi: $(STAMP) ## write docs/asyncapi.yaml anew
+	@$(BIN)/python -m shared.asyncapi >docs/asyncapi.yaml.new && mv docs/asyncapi.yaml.new docs/asyncapi.yaml
 
 clean: ## remove what was installed and cached; your data in .data stays
 	rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,7 +1,7 @@
 """Everything that travels on the bus, as plain data. Fields are only ever added, with a default."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
 import msgspec
@@ -9,6 +9,7 @@ import msgspec
 DEFAULT_DOMAIN = 1  # id of the domain that answers on any host name
 
 LinkState = Literal["active", "inactive", "deleted", "unknown"]
+DeadReason = Literal["undecodable", "out_of_range", "refused", "redelivered"]
 
 
 class Click(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -19,7 +20,7 @@ class Click(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
 
     id: UUID
-    at: datetime  # UTC
+    at: Annotated[datetime, msgspec.Meta(extra_json_schema={"format": "date-time"})]  # UTC
     code: str
     url_id: int
     user_id: int | None = None

@@ -1,25 +1,22 @@
 """From stream entries to clicks, and to what is wrong with the others. No I/O."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Literal
 
 import msgspec
 
 from shared import streams
-from shared.events import Click, click_decoder, clicks_decoder, raw_batch_decoder
+from shared.events import Click, DeadReason, click_decoder, clicks_decoder, raw_batch_decoder
 
 FUTURE_LIMIT = timedelta(hours=1)  # beyond it a clock is wrong
 PAST_LIMIT = timedelta(days=400)  # older clicks come by import, not by the bus
 BIGINT_MAX = 2**63 - 1
-
-Reason = Literal["undecodable", "out_of_range", "refused", "redelivered"]
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     """What can't be stored: a click's JSON, or a whole entry's batch."""
 
     entry_id: bytes
-    reason: Reason
+    reason: DeadReason
     explanation: str
     payload: bytes
 

@@ -1,0 +1,91 @@
+import json
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import msgspec
+import pytest
+
+from shared import asyncapi, streams
+from tests import bus_description
+
+ROOT = Path(__file__).parents[3]
+DOCUMENT = asyncapi.document()
+MESSAGES = DOCUMENT["components"]["messages"]
+SPECS = "@asyncapi/specs@6.11.1"
+
+
+def test_the_document_in_the_repository_is_that_of_the_code():
+    written = (ROOT / "docs/asyncapi.yaml").read_text(encoding="utf-8")
+
+    assert written == asyncapi.text(), "run `make asyncapi` and review the difference"
+    assert msgspec.yaml.decode(written) == DOCUMENT
+
+
+@pytest.fixture(scope="session")
+def official_schema(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """What the AsyncAPI initiative publishes as an npm package."""
+    npm, folder = shutil.which("npm"), tmp_path_factory.mktemp("npm")
+    if npm is None:
+        pytest.skip("npm is not on PATH: it brings AsyncAPI's own schema")
+    command = [npm, "pack", "--silent", "--fetch-retries=0", "--fetch-timeout=20000", SPECS]
+    packed = subprocess.run(command, cwd=folder, capture_output=True, timeout=60, check=False)
+    if packed.returncode:
+        pytest.skip(f"no {SPECS} from the npm registry")
+    with tarfile.open(folder / packed.stdout.decode().strip()) as package:
+        member = package.extractfile("package/schemas/3.0.0-without-$id.json")
+        assert member is not None
+        return json.load(member)
+
+
+def test_the_document_is_valid_asyncapi(official_schema: Any):
+    jsonschema.Draft7Validator(official_schema).validate(DOCUMENT)
+
+
+def references(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        if "$ref" in value:
+            yield value["$ref"]
+        value = list(value.values())
+    if isinstance(value, list):
+        for each in value:
+            yield from references(each)
+
+
+@pytest.mark.parametrize("reference", sorted(set(references(DOCUMENT))))
+def test_a_reference_leads_somewhere(reference: str):
+    target = DOCUMENT
+    for step in reference.removeprefix("#/").split("/"):
+        target = target[step]
+
+    assert target
+
+
+def test_every_stream_is_described_and_every_message_travels_on_one():
+    channels = DOCUMENT["channels"].values()
+
+    assert {channel["address"] for channel in channels} == {
+        streams.CLICKS,
+        streams.CLICKS_DEAD,
+        streams.LINKS,
+    }
+    assert {name for channel in channels for name in channel["messages"]} == set(MESSAGES)
+
+
+@pytest.mark.parametrize("message", MESSAGES)
+def test_an_example_fits_its_schema(message: str):
+    (example,) = MESSAGES[message]["examples"]
+
+    bus_description.check(message, example["payload"])
+
+
+def test_what_is_not_as_described_is_found():
+    fields = {**MESSAGES["clicks"]["examples"][0]["payload"]}
+
+    for changed in ({"v": "2"}, {"batch": '[{"code": "a"}]'}, {"more": "x"}):
+        with pytest.raises(jsonschema.ValidationError):
+            bus_description.check("clicks", fields | changed)
