@@ -27,6 +27,7 @@ BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;
         ("/health", "management"),
         ("/health/ready", "management"),
         ("/docs", "management"),
+        ("/docs/swagger-ui.js", "management"),
         ("/openapi.json", "management"),
         ("/urls/abc/redirect", "redirector"),
         ("/urls/abc/redirect/", "redirector"),

@@ -1,4 +1,5 @@
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from starlette.responses import Response
 from management.app import ROUTES, describe
 from management.descriptions import Media
 from management.fields import Body
+from management.openapi import document
 from management.print_openapi import text
-from management.resources import Operation, Resource, State, operation, route
+from management.resources import Operation, Resource, State, operation, paths_of, route
 from redirector import app as redirector
 
 ROOT = Path(__file__).parents[3]
@@ -24,7 +26,7 @@ OPERATIONS = [
     for method in methods
 ]
 SERVED: dict[str, Operation] = {
-    f"{method} {each.endpoint.path.path}": operation
+    f"{method} {each.endpoint.described.path}": operation
     for each in ROUTES
     if isinstance(each.endpoint, Resource)
     for method, operation in each.endpoint.operations.items()
@@ -61,13 +63,42 @@ async def undescribed(_: Request[State]) -> Response:
 
 
 def test_a_route_cannot_be_declared_without_its_description():
-    with pytest.raises(AttributeError, match="description"):
+    with pytest.raises(AttributeError, match="has no attribute"):
         route("/x", get=undescribed)  # type: ignore[arg-type]
 
 
 def test_a_handler_cannot_be_described_without_a_word():
     with pytest.raises(ValueError, match="undescribed has no docstring"):
         operation()(undescribed)
+
+
+def test_a_path_parameter_that_is_no_id_has_to_be_described():
+    @operation()
+    async def show(_: Request[State]) -> Response:
+        """Show it."""
+        return Response()
+
+    with pytest.raises(ValueError, match="show does not describe day"):
+        document(paths_of(route("/days/{day}", get=show)))
+
+
+def references(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        if "$ref" in value:
+            yield value["$ref"]
+        value = list(value.values())
+    if isinstance(value, list):
+        for each in value:
+            yield from references(each)
+
+
+@pytest.mark.parametrize("reference", sorted(set(references(DOCUMENT))))
+def test_a_reference_leads_somewhere(reference: str):
+    target = DOCUMENT
+    for step in reference.removeprefix("#/").split("/"):
+        target = target[step]
+
+    assert target
 
 
 def test_what_the_redirector_serves_is_described():

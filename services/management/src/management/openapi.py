@@ -22,11 +22,14 @@ The HTTP API of a Shortwire installation.
 - Times are ISO 8601 in UTC without offset. Lists are arrays in the order of ids.
 - Send `X-Request-ID` (1 to 128 visible ASCII characters) or get one: it is in the answer, in the
   logs and in the events that the request caused.
+- Keys: in either header below; with `AUTH=open` none is asked. An owner's key sees and changes what
+  is theirs, an administrator's does all.
 - Errors have one shape, the schema `Error`. Beside those below: 404 for an unknown path, 405 (with
   `Allow`) for a method that a path has not, 408, 414 and 431 for requests too slow or too long.
 - Who prefers `text/html` in `Accept` gets errors as a page with the same status.
 """
 SCHEMA_REFERENCE = "#/components/schemas/{name}"
+ID: Schema = {"type": "integer", "minimum": 1, "maximum": BIGINT_MAX}
 SECURITY = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "`Authorization: Bearer sw_…`"},
     "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
@@ -163,12 +166,9 @@ def _operation(
 
 def _path_parameters(path: Path, operation: Description) -> Iterator[dict[str, Any]]:
     for name in _names(path.path):
-        is_id = name.endswith("_id") and name not in operation.path
-        schema = (
-            {"type": "integer", "minimum": 1, "maximum": BIGINT_MAX}
-            if is_id
-            else operation.path[name]
-        )
+        schema = operation.path.get(name, ID if name.endswith("_id") else None)
+        if schema is None:
+            raise ValueError(f"{operation.name} does not describe {name} of {path.path}")
         yield {"name": name, "in": "path", "required": True, "schema": schema}
 
 

@@ -82,17 +82,20 @@ class Resource:
     """An ASGI application for one path."""
 
     def __init__(self, path: str, *, needs_key: bool = True, **operations: Operation) -> None:
-        self.path = Path(
-            path,
-            {method: operation.description for method, operation in operations.items()},
-            needs_key,
-        )
         self.operations = operations
+        self._path = path
+        self._needs_key = needs_key
         self._handlers = {
             method.upper(): operation.handler for method, operation in operations.items()
         }
         if "GET" in self._handlers:
             self._handlers["HEAD"] = self._handlers["GET"]
+
+    @property
+    def described(self) -> Path:
+        """What it does, as data."""
+        methods = {method: each.description for method, each in self.operations.items()}
+        return Path(self._path, methods, self._needs_key)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -113,8 +116,8 @@ class Resource:
             raise
         finally:
             method = request.method if request.method in self._handlers else "other"
-            metrics.REQUESTS.labels(self.path.path, method, status).inc()
-            metrics.SECONDS.labels(self.path.path).observe(time.perf_counter() - started)
+            metrics.REQUESTS.labels(self._path, method, status).inc()
+            metrics.SECONDS.labels(self._path).observe(time.perf_counter() - started)
         await response(scope, receive, send)
 
     async def _answer(self, request: Request[State]) -> Response:
@@ -122,7 +125,7 @@ class Resource:
         if handler is None:
             allowed = ", ".join(sorted(self._handlers))
             raise HTTPException(405, "Method not allowed", {"Allow": allowed})
-        if self.path.needs_key:
+        if self._needs_key:
             guard = request.state["guard"]
             request.scope["principal"] = await guard.principal(request.headers)
         return await handler(request)
@@ -140,7 +143,8 @@ def paths_of(routes: Iterable[Route]) -> list[Path]:
     paths = {}
     for each in routes:
         assert isinstance(each.endpoint, Resource), f"{each.path} is not described"
-        paths[each.endpoint.path.path] = each.endpoint.path
+        described = each.endpoint.described
+        paths[described.path] = described
     return list(paths.values())
 
 
