@@ -195,3 +195,10 @@ async def test_our_own_host_is_no_target(api: Api):
 
     assert answer.status == 422
     assert "itself" in answer.error
+
+
+async def test_a_wrong_parameter_is_refused_also_where_another_wins(api: Api):
+    answer = await api.get("/urls?cursor=1&page_num=9.7")
+
+    assert answer.status == 400
+    assert set(answer.json["details"]) == {"page_num"}

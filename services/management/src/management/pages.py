@@ -39,16 +39,13 @@ class Page(msgspec.Struct, frozen=True):
 
 def read_page(request: Request[Any], default_per_page: int) -> Page:
     """Return the page a request asks for; raises `Malformed` naming the parameter."""
-    query = request.query_params
-    per_page = _number(query, "per_page")
-    page = _number(query, "page")
-    cursor = _number(query, "cursor")
-    if cursor is None:
-        cursor = _number(query, "page_num")
-    limit = per_page or default_per_page
+    # All of them before one is used: a wrong value is refused also where another wins.
+    given = {name: _number(request.query_params, name) for name in NUMBERS}
+    limit = given["per_page"] or default_per_page
+    cursor = given["page_num"] if given["cursor"] is None else given["cursor"]
     if cursor is not None:
         return Page(cursor, 0, limit)
-    return Page(0, ((page or 1) - 1) * limit, limit)
+    return Page(0, ((given["page"] or 1) - 1) * limit, limit)
 
 
 def parameters(
