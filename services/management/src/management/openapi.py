@@ -41,7 +41,7 @@ HEADERS: Mapping[str, Mapping[str, Any]] = {
         "description": "Where there is more, the address of what follows.",
         "example": '</urls?cursor=100&per_page=100>; rel="next"',
     },
-    "Location": {"description": "The address.", "required": True},
+    "Location": {"description": "Where what was asked for is.", "required": True},
     "Retry-After": {
         "description": "Seconds after which it is worth trying again.",
         "schema": {"type": "integer", "minimum": 0},
@@ -103,8 +103,7 @@ def document(paths: Iterable[Path]) -> dict[str, Any]:
         "components": {
             "schemas": components,
             "responses": {
-                error.__name__: _error_response(error)
-                for error in sorted(errors, key=lambda error: (error.status, error.__name__))
+                error.__name__: _error_response(error) for error in sorted(errors, key=_order)
             },
             "headers": {name: {"schema": {"type": "string"}, **HEADERS[name]} for name in HEADERS},
             "securitySchemes": SECURITY,
@@ -249,7 +248,11 @@ def _errors(path: Path, operation: Description) -> list[type[DomainError]]:
         errors.add(NotFound)
     if operation.body is not None:
         errors |= {Malformed, TooLarge, operation.body.error}
-    return sorted(errors, key=lambda error: error.status)
+    return sorted(errors, key=_order)
+
+
+def _order(error: type[DomainError]) -> tuple[int, str]:
+    return error.status, error.__name__
 
 
 def _error_response(error: type[DomainError]) -> dict[str, Any]:
