@@ -16,12 +16,16 @@ API_BURST_SECONDS = 2  # how many seconds' allowance a client may use at once
 
 
 def server_lines(ports: Sequence[int]) -> str:
-    """Return the upstream's servers."""
+    """Return the upstream's servers.
+
+    max_fails=0: a server that refused a connection is tried again at once, so that a single one
+    that was restarted is back with its first request.
+    """
     return " ".join(f"server {servers.LOOPBACK}:{port} max_fails=0;" for port in ports)
 
 
 def render(
-    template: str, settings: Settings, *, redirectors: Sequence[int], management: int
+    template: str, settings: Settings, *, redirectors: Sequence[int], management: Sequence[int]
 ) -> str:
     """Return the configuration for services on these ports of loopback."""
     host = f"[{settings.bind}]" if ":" in settings.bind else settings.bind
@@ -32,14 +36,20 @@ def render(
         REDIRECT_RATE=settings.redirect_rate,
         API_RATE=settings.api_rate,
         API_BURST=API_BURST_SECONDS * settings.api_rate,
+        WRITE_RATE=max(1, settings.api_rate // 2),
+        ACCESS_LOG=ACCESS_LOG,
         RESOLVER="",
+        PROXY_NETWORKS="",
+        PROXY_ADDRESSES="",
+        HTTP_EXTRAS="",  # the wheel's Nginx has no stub_status,
+        SERVER_EXTRAS="",  # and on loopback there is nothing to encrypt
         REDIRECTORS=server_lines(redirectors),
-        MANAGEMENT=server_lines([management]),
+        MANAGEMENT=server_lines(management),
     )
 
 
 def program(
-    settings: Settings, state_dir: Path, *, redirectors: Sequence[int], management: int
+    settings: Settings, state_dir: Path, *, redirectors: Sequence[int], management: Sequence[int]
 ) -> Program:
     """Write the configuration and return the gateway."""
     if not TEMPLATE.exists():

@@ -154,7 +154,7 @@ class Parts:
             self._settings,
             self._folder.part("gateway"),
             redirectors=ports,
-            management=self._layout.management,
+            management=[self._layout.management],
         )
 
     def log_files(self) -> list[Path]:

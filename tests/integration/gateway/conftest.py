@@ -95,12 +95,15 @@ def start_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]
     """Starts a gateway with these settings and upstream ports, returns its port."""
     with ExitStack() as running:
 
-        def start(*, redirectors: list[int], management: int, **limits: int) -> int:
+        def start(*, redirectors: list[int], management: int | list[int], **limits: int) -> int:
             folder = tmp_path_factory.mktemp("gateway")
             processes.give_to_children(folder)
             settings = Settings(port=free_port(), **limits)  # type: ignore[arg-type]
             program = gateway.program(
-                settings, folder, redirectors=redirectors, management=management
+                settings,
+                folder,
+                redirectors=redirectors,
+                management=[management] if isinstance(management, int) else management,
             )
             listening = msgspec.structs.replace(program, is_ready=lambda: _listens(settings.port))
             running.callback(processes.start(listening, folder).stop)
