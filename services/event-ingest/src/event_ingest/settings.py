@@ -1,5 +1,6 @@
 """What an operator may set of event-ingest; read once, in `__main__`."""
 
+import socket
 from typing import Annotated
 
 import msgspec
@@ -8,11 +9,16 @@ from shared import settings
 
 
 class Settings(settings.Settings, frozen=True, kw_only=True):
-    """`consumer` must stay the same over restarts: what it left pending is found by it."""
+    """`consumer` must stay the same over restarts: what it left pending is found by it.
+
+    Where it is not given it is the host's name; a container's is its own and outlives a restart.
+    """
 
     postgres_dsn: str
     bus_url: str
-    consumer: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    consumer: Annotated[str, msgspec.Meta(min_length=1, max_length=64)] = msgspec.field(
+        default_factory=socket.gethostname
+    )
     metrics_host: str = "127.0.0.1"
     metrics_port: Annotated[int, msgspec.Meta(ge=1, le=65_535)] = 9102
     claim_idle_seconds: Annotated[float, msgspec.Meta(gt=0)] = 60.0
