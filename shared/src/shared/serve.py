@@ -9,13 +9,15 @@ from starlette.applications import Starlette
 KEEP_ALIVE_SECONDS = 75  # longer than the gateway's 60 s, or it would reuse a closing connection
 GRACEFUL_SHUTDOWN_SECONDS = 8  # below the 10 s after which the supervisor kills
 BACKLOG = 2048
+CLOSE = (b"connection", b"close")
 LEAVE_SECONDS = 0.5  # between "not ready" and the closing of the listener
 
 
 class LeavingServer(uvicorn.Server):
     """On the first signal says "not ready" (`app.state.is_leaving`), and only then stops listening.
 
-    A balancer that asks for readiness has sent its requests elsewhere when the listener closes.
+    A balancer that asks for readiness has sent its requests elsewhere when the listener closes;
+    one that does not has no idle connection left, on which a request could cross its end.
     A second signal stops at once.
     """
 
@@ -30,6 +32,8 @@ class LeavingServer(uvicorn.Server):
         if self._leave_at is None:
             self._leave_at = time.monotonic() + LEAVE_SECONDS
             self._app.state.is_leaving = True
+            self.server_state.default_headers.append(CLOSE)  # which uvicorn makes anew
+            self.config.encoded_headers.append(CLOSE)  # every second, of these
             self.should_exit = False
 
     async def on_tick(self, counter: int) -> bool:
