@@ -56,6 +56,8 @@ asyncapi: $(STAMP) ## write docs/asyncapi.yaml anew
 clean: ## remove what was installed and cached; your data in .data stays
 	rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
+include deploy/compose.mk
+
 $(UV):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "Shortwire needs Python 3.11 or newer, $(PYTHON) is $$($(PYTHON) -V 2>&1 | cut -d' ' -f2): name a newer one, for instance make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }

@@ -1,0 +1,35 @@
+#!/bin/sh
+# Replaces what runs by what is checked out, without losing a request: `deploy/upgrade.sh`.
+#
+# The schema first: the release before runs on it, too. Then service after service: new replicas
+# beside the old ones, and only when those are healthy, the old ones go, one by one.
+set -eu
+compose=${COMPOSE:-docker compose}
+
+replicas() {
+    $compose ps --quiet "$1"
+}
+replace() {
+    service=$1
+    old=$(replicas "$service")
+    count=$(printf '%s\n' "$old" | grep -c .) || true
+    if [ "$count" -eq 0 ]; then
+        return  # `up` below starts it
+    fi
+    echo "Replacing $count of $service …"
+    $compose up --detach --no-deps --no-build --no-recreate --wait \
+        --scale "$service=$((2 * count))" "$service"
+    for container in $old; do
+        docker stop "$container" >/dev/null
+        docker rm "$container" >/dev/null
+    done
+}
+
+$compose build
+$compose up --detach --no-build --wait postgres cache bus
+$compose run --rm --no-deps migrate
+for service in event-ingest management redirector; do
+    replace "$service"
+done
+# The gateway keeps its port: it is away for about a second, and only if it changed.
+$compose up --detach --no-build --wait --remove-orphans
