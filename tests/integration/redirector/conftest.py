@@ -34,6 +34,7 @@ class Redirector(msgspec.Struct, frozen=True):
     """A running redirector."""
 
     port: int
+    server: uvicorn.Server
 
     async def ask(
         self, path: str, headers: dict[str, str] | None = None, method: str = "GET"
@@ -85,7 +86,7 @@ def start(database: str, cache_url: str, bus_url: str, tmp_path: Path) -> Start:
         while not server.started:
             await asyncio.sleep(0.01)
         try:
-            yield Redirector(server.servers[0].sockets[0].getsockname()[1])
+            yield Redirector(server.servers[0].sockets[0].getsockname()[1], server)
         finally:
             server.should_exit = True
             await serving

@@ -12,6 +12,7 @@ import pytest
 from redirector.click_recorder import ClickRecorder
 from redirector.hot_path import HotPath
 from redirector.protocol import MAX_HEAD_BYTES
+from shared.serve import CLOSE
 from tests.integration.redirector.conftest import Links, Redirector, Start, eventually
 from tests.integration.redirector.test_freshness import is_near
 
@@ -290,3 +291,18 @@ async def test_an_idle_connection_is_closed_but_not_one_in_use(start: Start, lin
         async with asyncio.timeout(5):
             assert await reader.read(1) == b""
         writer.close()
+
+
+async def test_a_server_that_leaves_closes_after_its_answer(warm: Redirector, seen: Seen):
+    reader, writer = await asyncio.open_connection("127.0.0.1", warm.port)
+    writer.write(PLAIN)
+    assert (await reader.read(65536)).startswith(b"HTTP/1.1 302")
+    assert seen.taken == 1
+    warm.server.server_state.default_headers.append(CLOSE)
+
+    writer.write(PLAIN)
+    answer = await reader.read()  # to the end
+
+    assert b"\r\nconnection: close\r\n" in answer
+    assert seen.taken == 1
+    writer.close()

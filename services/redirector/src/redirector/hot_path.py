@@ -19,6 +19,7 @@ from redirector.request_headers import Headers
 from redirector.resolver import Resolver
 from redirector.visitors import Visitors
 from shared.http import request_id_of
+from shared.serve import CLOSE
 
 _TARGET = re.compile(rb"/(?:urls/([\w-]{1,64})/redirect|([\w-]{1,64}))/?(?:\?([!-~]*))?\Z")
 
@@ -66,7 +67,7 @@ class HotPath:
     ) -> bool:
         """Answer at the end of this turn and return True, or return False and do nothing."""
         match = _TARGET.match(target)
-        if match is None:
+        if match is None or CLOSE in default_headers:  # uvicorn closes after such an answer
             return False
         answer = self._resolver.ready_answer((match[2] or match[1]).decode())
         if answer is None:
