@@ -146,7 +146,8 @@ def test_a_part_that_cannot_start_is_said_and_nothing_stays(launch: Launch):
 
     sentence = refused(launcher)
 
-    assert "ended at once" in sentence
+    assert "ended at once: Wrong setting" in sentence
+    assert "$.BUS_URL" in sentence
     assert launcher.is_gone()
 
 

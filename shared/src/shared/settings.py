@@ -3,9 +3,11 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
+
+RedisURL = Annotated[str, msgspec.Meta(pattern=r"\A(redis|rediss|unix)://")]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="upper"):

@@ -19,6 +19,8 @@ FILL = [
     "INSERT INTO urls (short_code, user_id, original_url, is_active) "
     "SELECT 'code' || n, 1 + n % 1000, 'https://example.com/' || n, n % 20 <> 0 "
     "FROM generate_series(1, 100000) AS n",
+    "INSERT INTO url_aliases (short_code, url_id) "
+    "SELECT 'alias' || n, n FROM generate_series(1, 10000) AS n",
     "ALTER TABLE events DISABLE TRIGGER USER",
     f"INSERT INTO events (at, event_type, url_id, user_id) "
     f"SELECT now() + n % 8 * interval '1 day', "

@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -31,9 +32,11 @@ async def follow(redirector: Redirector, bus: Redis, *codes: str) -> list[str]:
 
         await eventually(arrived)
     clicks = (await clicks_on(bus))[before:]
-    return [
-        f"{click.id} {click.at.isoformat().replace('+00:00', 'Z')} {click.code}" for click in clicks
-    ]
+    return [f"{click.id} {_milliseconds(click.at)} {click.code}" for click in clicks]
+
+
+def _milliseconds(at: datetime) -> str:
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 async def test_a_frame_is_sent_as_described(start: Start, links: Links, bus: Redis):

@@ -22,7 +22,7 @@ return redis.call('XDEL', KEYS[1], ARGV[1])
 class Settings(settings.Settings, frozen=True, kw_only=True):
     """Where the bus is."""
 
-    bus_url: str
+    bus_url: settings.RedisURL
 
 
 async def replay(bus: Redis, limit: int, *, dry_run: bool) -> int:

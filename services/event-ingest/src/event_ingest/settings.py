@@ -15,7 +15,7 @@ class Settings(settings.Settings, frozen=True, kw_only=True):
     """
 
     postgres_dsn: str
-    bus_url: str
+    bus_url: settings.RedisURL
     consumer: Annotated[str, msgspec.Meta(min_length=1, max_length=64)] = msgspec.field(
         default_factory=socket.gethostname
     )

@@ -13,8 +13,8 @@ class Settings(settings.Settings, frozen=True, kw_only=True):
     """`public_url` is where visitors reach the gateway: links to it would go in circles."""
 
     postgres_dsn: str
-    cache_url: str
-    bus_url: str
+    cache_url: settings.RedisURL
+    bus_url: settings.RedisURL
     host: str = "127.0.0.1"
     port: Port = 8001
     metrics_host: str = "127.0.0.1"

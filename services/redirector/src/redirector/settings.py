@@ -15,8 +15,8 @@ class Settings(settings.Settings, frozen=True, kw_only=True):
     """Sizes are in bytes, times in seconds."""
 
     postgres_dsn: str
-    cache_url: str
-    bus_url: str
+    cache_url: settings.RedisURL
+    bus_url: settings.RedisURL
     journal_dir: Path
     host: str = "127.0.0.1"
     port: Port = 8000
