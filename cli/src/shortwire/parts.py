@@ -166,16 +166,18 @@ class Parts:
         """Return where each part answers; `pid` tells the process of a name."""
         layout = self._layout
 
-        def part(name: str, url: str) -> Part:
-            return Part(pid=pid(name), url=url)
+        def part(name: str, url: str, metrics_port: int | None = None) -> Part:
+            metrics = metrics_port and f"{local_url(metrics_port)}/metrics"
+            return Part(pid=pid(name), url=url, metrics=metrics or None)
 
         return Stack(
             gateway=part("gateway", self._settings.gateway_url()),
             redirectors=[
-                part(name, local_url(port)) for name, (port, _) in layout.redirectors.items()
+                part(name, local_url(port), metrics)
+                for name, (port, metrics) in layout.redirectors.items()
             ],
-            management=part(MANAGEMENT, local_url(layout.management)),
-            ingest=[part(name, local_url(port)) for name, port in layout.ingests.items()],
+            management=part(MANAGEMENT, local_url(layout.management), layout.management_metrics),
+            ingest=[part(name, local_url(port), port) for name, port in layout.ingests.items()],
             postgres=part("postgres", self.postgres_dsn),
             cache=part("cache", self.cache_url),
             bus=part("bus", self.bus_url),

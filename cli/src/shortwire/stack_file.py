@@ -8,11 +8,15 @@ import msgspec
 FILE_NAME = "stack.json"
 
 
-class Part(msgspec.Struct, frozen=True, kw_only=True):
-    """A running part; `pid` is None for a server that was given by its URL."""
+class Part(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A running part; `pid` is None for a server that was given by its URL.
+
+    `metrics` is where one of our services answers Prometheus.
+    """
 
     pid: int | None
     url: str
+    metrics: str | None = None
 
 
 class Stack(msgspec.Struct, frozen=True, kw_only=True):

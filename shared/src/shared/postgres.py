@@ -1,9 +1,12 @@
 """Connection pools with the limits we rely on."""
 
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
+from prometheus_client import Counter, Histogram
 
 if TYPE_CHECKING:  # generic in the stubs only
     from asyncpg.pool import PoolConnectionProxy
@@ -15,6 +18,15 @@ else:
     Pool = asyncpg.Pool
 
 CONNECT_TIMEOUT_SECONDS = 2.0
+
+WAIT_SECONDS = Histogram(
+    "shortwire_pool_wait_seconds",
+    "Waits for a connection to PostgreSQL, opening it included.",
+    buckets=(0.0001, 0.00025, 0.001, 0.0025, 0.01, 0.025, 0.1, 0.25, 0.5, 1.0, 2.0),
+)
+WAITS_GIVEN_UP = Counter(
+    "shortwire_pool_waits_given_up_total", "Waits for a connection to PostgreSQL without success."
+)
 
 
 async def create_pool(
@@ -28,7 +40,7 @@ async def create_pool(
     """Return a pool that connects when first used, so that start-up order does not matter.
 
     `command_timeout` bounds each query in seconds, here and in the server; the wait for a free
-    connection is bounded only by `pool.acquire(timeout=…)`.
+    connection is bounded only by `lend`.
     """
     return await asyncpg.create_pool(
         dsn,
@@ -43,3 +55,20 @@ async def create_pool(
             "idle_in_transaction_session_timeout": "10000",
         },
     )
+
+
+@asynccontextmanager
+async def lend(pool: Pool, *, timeout: float) -> AsyncIterator[Connection]:
+    """Lend a connection; raises one of `errors.DATABASE_UNAVAILABLE` after `timeout` seconds."""
+    began = time.perf_counter()
+    try:
+        connection = await pool.acquire(timeout=timeout)
+    except BaseException:
+        WAITS_GIVEN_UP.inc()
+        raise
+    finally:
+        WAIT_SECONDS.observe(time.perf_counter() - began)
+    try:
+        yield connection
+    finally:
+        await pool.release(connection)

@@ -182,3 +182,23 @@ def test_memory_is_bounded_where_the_disk_stays_away(
 
     assert list(journal.unwritten) == [b"2", b"3", b"4"]
     assert dropped("memory_full") - before == 2
+
+
+def test_what_the_bus_has_yet_to_take_is_measured(tmp_path: Path):
+    journal = open_journal(tmp_path)
+    for number in range(30):
+        journal.append([b"%03d" % number * 50])
+    assert len(segments(tmp_path)) > 2
+    assert journal.unsent() == journal.size()
+    reader = JournalReader(tmp_path)
+
+    first = reader.read(START)
+    journal.sent = first.position
+    rest = journal.unsent()
+    journal.sent = read_all(tmp_path)[2]
+
+    assert first.position.segment == 1
+    assert rest == journal.size() - first.position.offset
+    assert journal.unsent() == 0
+    reader.close()
+    journal.close()

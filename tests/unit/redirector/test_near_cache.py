@@ -169,3 +169,11 @@ def test_the_soft_ttl_is_spread():
     assert min(ends) >= near_cache.SOFT_TTL_SECONDS * 0.8
     assert max(ends) <= near_cache.SOFT_TTL_SECONDS * 1.2
     assert len(ends) > 50
+
+
+def test_an_announcement_that_is_repeated_is_no_news():
+    near = NearCache(10)
+
+    news = [near.announce("abc", record(version)) for version in (2, 2, 1, 3)]
+
+    assert news == [True, False, False, True]

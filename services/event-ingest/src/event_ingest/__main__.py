@@ -4,7 +4,6 @@ import asyncio
 import logging
 import signal
 
-import prometheus_client
 import uvloop
 
 from event_ingest import consumer_group
@@ -12,7 +11,8 @@ from event_ingest.consumer import Consumer
 from event_ingest.consumer_group import ConsumerGroup
 from event_ingest.keeper import keep_partitions, keep_stream
 from event_ingest.settings import Settings
-from shared import logs, postgres, redis_client
+from shared import logs, pool_metrics, postgres, redis_client
+from shared.exposition import expose
 from shared.settings import load
 from shared.tasks import background
 
@@ -42,6 +42,8 @@ async def run(settings: Settings) -> None:
             command_timeout=QUERY_TIMEOUT_SECONDS,
         ) as pool,
     ):
+        pool_metrics.watch_postgres(pool)
+        pool_metrics.watch_redis("bus", bus)
         consumer = Consumer(
             ConsumerGroup(bus, settings.consumer),
             pool,
@@ -62,7 +64,7 @@ def main() -> None:
     """Run until told to stop; a consumer that fails ends the process with an error."""
     settings = load(Settings)
     logs.configure("event-ingest", settings.log_level)
-    prometheus_client.start_http_server(settings.metrics_port, settings.metrics_host)
+    expose("event-ingest", host=settings.metrics_host, port=settings.metrics_port)
     uvloop.run(run(settings))
 
 

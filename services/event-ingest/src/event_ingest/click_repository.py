@@ -8,7 +8,7 @@ import msgspec
 
 from event_ingest import metrics
 from shared.events import DEFAULT_DOMAIN, Click
-from shared.postgres import Pool
+from shared.postgres import Pool, lend
 
 ACQUIRE_TIMEOUT_SECONDS = 2.0
 
@@ -42,13 +42,13 @@ async def insert(pool: Pool, clicks: Sequence[Click]) -> int:
 
 async def ensure_week(pool: Pool) -> None:
     """Make the partitions of today and the seven days to come."""
-    async with pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS) as connection:
+    async with lend(pool, timeout=ACQUIRE_TIMEOUT_SECONDS) as connection:
         await connection.execute(ENSURE_WEEK)
 
 
 async def ping(pool: Pool) -> None:
     """Raise unless PostgreSQL answers."""
-    async with pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS) as connection:
+    async with lend(pool, timeout=ACQUIRE_TIMEOUT_SECONDS) as connection:
         await connection.execute(PING)
 
 
@@ -60,13 +60,13 @@ async def _insert(pool: Pool, clicks: Sequence[Click]) -> int:
         [click.user_id for click in clicks],
         [_details(click) for click in clicks],
     )
-    async with pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS) as connection:
+    async with lend(pool, timeout=ACQUIRE_TIMEOUT_SECONDS) as connection:
         status = await connection.execute(INSERT_CLICKS, *columns)
     return int(status.rpartition(" ")[2])
 
 
 async def _ensure_partitions(pool: Pool, moments: Iterable[datetime]) -> None:
-    async with pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS) as connection:
+    async with lend(pool, timeout=ACQUIRE_TIMEOUT_SECONDS) as connection:
         for moment in moments:
             await connection.execute(ENSURE_PARTITION, moment)
             metrics.PARTITIONS.inc()

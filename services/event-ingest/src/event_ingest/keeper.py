@@ -39,6 +39,19 @@ return removed
 """
 
 
+MEASURED_ENTRIES = 1_000  # Redis 6.2 tells no lag: count up to so many; enough to raise an alarm
+# In the server, some at a time: an entry may hold a quarter of a megabyte.
+COUNT_UNREAD = """
+local after, count = ARGV[1], 0
+repeat
+  local entries = redis.call('XRANGE', KEYS[1], '(' .. after, '+', 'COUNT', 20)
+  count = count + #entries
+  if #entries > 0 then after = entries[#entries][1] end
+until #entries < 20 or count >= tonumber(ARGV[2])
+return count
+"""
+
+
 async def keep_stream(bus: Redis) -> None:
     """Every few seconds, one consumer at a time: measure, trim, remove consumers that are gone."""
     while True:
@@ -59,6 +72,7 @@ async def keep_partitions(pool: Pool) -> None:
     while True:
         try:
             await click_repository.ensure_week(pool)
+            metrics.PARTITIONS_AT.set_to_current_time()
         except OPERATIONAL_ERRORS as error:
             log.warning("keeper.partitions_retry", extra={"error": repr(error)})
             await asyncio.sleep(PARTITIONS_RETRY_SECONDS)
@@ -77,22 +91,31 @@ async def trim(bus: Redis) -> int:
 
 
 async def measure(bus: Redis) -> None:
-    """Export how far behind our group is."""
+    """Export how far behind our group is, and what lies on the streams."""
+    metrics.STREAM_ENTRIES.set(await bus.xlen(streams.CLICKS))
+    metrics.DEAD_WAITING.set(await bus.xlen(streams.CLICKS_DEAD))
     for group in await _groups(bus):
-        if group["name"] != streams.INGEST_GROUP.encode():
-            continue
-        unread = await bus.xrange(
-            streams.CLICKS, min=b"(" + group["last-delivered-id"], count=MEASURED_ENTRIES
-        )
-        metrics.WAITING.set(len(unread or ()))
-        metrics.PENDING.set(group["pending"])
-        age = 0.0
-        if group["pending"]:
-            age = time.time() - order(await _first_needed(bus, group))[0] / 1000
-        metrics.OLDEST_PENDING_SECONDS.set(max(0.0, age))
+        if group["name"] == streams.INGEST_GROUP.encode():
+            await _measure_group(bus, group)
 
 
-MEASURED_ENTRIES = 1_000  # Redis 6.2 tells no lag: count up to so many; enough to raise an alarm
+async def _measure_group(bus: Redis, group: dict[str, Any]) -> None:
+    last = group["last-delivered-id"]
+    lag = group.get("lag")
+    unread = cast("streams.Entries", await bus.xrange(streams.CLICKS, min=b"(" + last, count=1))
+    if lag is None:
+        lag = await bus.eval(COUNT_UNREAD, 1, streams.CLICKS, last, str(MEASURED_ENTRIES))
+    metrics.WAITING.set(lag)
+    metrics.OLDEST_WAITING_SECONDS.set(_age(unread[0][0]) if unread else 0.0)
+    metrics.PENDING.set(group["pending"])
+    oldest = await _first_needed(bus, group) if group["pending"] else None
+    metrics.OLDEST_PENDING_SECONDS.set(_age(oldest) if oldest else 0.0)
+    metrics.CONSUMERS.set(group["consumers"])
+
+
+def _age(entry_id: bytes) -> float:
+    """Return how many seconds ago an entry was added."""
+    return max(0.0, time.time() - order(entry_id)[0] / 1000)
 
 
 async def _groups(bus: Redis) -> list[dict[str, Any]]:

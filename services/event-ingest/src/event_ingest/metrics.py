@@ -1,6 +1,10 @@
-"""Metrics of event-ingest, each declared once."""
+"""Metrics of event-ingest, each declared once; docs/reference/metrics.md explains them."""
+
+from typing import get_args
 
 from prometheus_client import Counter, Gauge, Histogram
+
+from shared.events import DeadReason
 
 STORED = Counter("shortwire_ingest_events_stored_total", "Clicks inserted.")
 DUPLICATES = Counter("shortwire_ingest_duplicates_total", "Clicks that were stored before.")
@@ -28,4 +32,22 @@ PENDING = Gauge("shortwire_ingest_pending_entries", "Entries read and not acknow
 OLDEST_PENDING_SECONDS = Gauge(
     "shortwire_ingest_oldest_pending_seconds", "Age of the oldest entry not acknowledged."
 )
+OLDEST_WAITING_SECONDS = Gauge(
+    "shortwire_ingest_oldest_waiting_seconds", "Age of the oldest entry not yet read."
+)
+STREAM_ENTRIES = Gauge(
+    "shortwire_ingest_stream_entries", "Entries on the stream, acknowledged ones included."
+)
+CONSUMERS = Gauge("shortwire_ingest_consumers", "Consumers the group knows.")
+DEAD_WAITING = Gauge("shortwire_ingest_dead_letters_waiting", "Dead letters nobody has decided on.")
+PARTITIONS_AT = Gauge(
+    "shortwire_ingest_partitions_ensured_timestamp_seconds",
+    "When the partitions of the week ahead were last seen to be there.",
+)
 LOOPED_AT = Gauge("shortwire_ingest_last_loop_timestamp_seconds", "When the loop last turned.")
+
+# A series that is there from the start, at zero, can be alerted on when it first moves.
+for _reason in get_args(DeadReason):
+    DEAD.labels(_reason)
+for _store in ("bus", "database"):
+    RETRIES.labels(_store)

@@ -1,10 +1,9 @@
 """Run management: `python -m management`, settings from the environment."""
 
-import prometheus_client
-
 from management.app import create_app
 from management.settings import Settings
 from shared import logs
+from shared.exposition import expose
 from shared.serve import serve
 from shared.settings import load
 
@@ -13,7 +12,7 @@ def main() -> None:
     """Serve until told to stop."""
     settings = load(Settings)
     logs.configure("management", settings.log_level)
-    prometheus_client.start_http_server(settings.metrics_port, settings.metrics_host)
+    expose("management", host=settings.metrics_host, port=settings.metrics_port)
     serve(
         create_app(settings),
         host=settings.host,

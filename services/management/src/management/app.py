@@ -14,6 +14,7 @@ from management import (
     event_handlers,
     home,
     key_handlers,
+    metrics,
     openapi,
     redirects,
     url_handlers,
@@ -23,8 +24,9 @@ from management.auth import Guard
 from management.relay import Relay
 from management.resources import State, paths_of, route
 from management.settings import Settings
-from shared import postgres, redis_client
+from shared import pool_metrics, postgres, redis_client
 from shared.http import EXCEPTION_HANDLERS, RequestIDMiddleware
+from shared.observation import ObservationMiddleware
 from shared.tasks import background
 
 POOL_SIZE = 5
@@ -92,6 +94,9 @@ def create_app(settings: Settings) -> Starlette:
                 command_timeout=QUERY_TIMEOUT_SECONDS,
             ) as pool,
         ):
+            pool_metrics.watch_postgres(pool)
+            pool_metrics.watch_redis("cache", cache)
+            pool_metrics.watch_redis("bus", bus)
             relay = Relay(settings.postgres_dsn, cache, bus)
             async with background(relay.run(), name="relay"):
                 yield {
@@ -106,7 +111,10 @@ def create_app(settings: Settings) -> Starlette:
     app = Starlette(
         lifespan=lifespan,
         routes=ROUTES,
-        middleware=[Middleware(RequestIDMiddleware)],
+        middleware=[
+            Middleware(RequestIDMiddleware),
+            Middleware(ObservationMiddleware, note=metrics.note),
+        ],
         exception_handlers=EXCEPTION_HANDLERS,
     )
     # Starlette would build an absolute address from the Host header: an open redirect.

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from shared.postgres import Connection, Pool
+from shared.postgres import Connection, Pool, lend
 
 ACQUIRE_TIMEOUT_SECONDS = 1.0  # a caller who waits longer is better told to come back
 
@@ -11,12 +11,12 @@ ACQUIRE_TIMEOUT_SECONDS = 1.0  # a caller who waits longer is better told to com
 @asynccontextmanager
 async def connection(pool: Pool) -> AsyncIterator[Connection]:
     """Lend a connection."""
-    async with pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS) as lent:
+    async with lend(pool, timeout=ACQUIRE_TIMEOUT_SECONDS) as lent:
         yield lent
 
 
 @asynccontextmanager
 async def transaction(pool: Pool) -> AsyncIterator[Connection]:
     """Lend a connection for one transaction: committed at the end of the block, or not at all."""
-    async with pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS) as lent, lent.transaction():
+    async with lend(pool, timeout=ACQUIRE_TIMEOUT_SECONDS) as lent, lent.transaction():
         yield lent

@@ -1,6 +1,8 @@
-"""Management's metrics, each declared once."""
+"""Management's metrics, each declared once; docs/reference/metrics.md explains them."""
 
 from prometheus_client import Counter, Gauge, Histogram
+
+from shared.observation import Answered
 
 REQUESTS = Counter(
     "shortwire_management_requests_total", "Requests.", ["route", "method", "status"]
@@ -27,3 +29,9 @@ PROPAGATION_SECONDS = Histogram(
     "From the change to the relay's announcement of it.",
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0),
 )
+
+
+def note(answered: Answered) -> None:
+    """Count a request and its time."""
+    REQUESTS.labels(answered.route, answered.method, answered.status).inc()
+    SECONDS.labels(answered.route).observe(answered.seconds)

@@ -54,6 +54,7 @@ class Relay:
                 log.warning("relay.retry", extra={"error": repr(error), "seconds": pause})
             finally:
                 metrics.RELAY_LEADER.set(0)
+                _measure([])  # the next leader tells
                 self._announced.clear()
             await asyncio.sleep(pause)
             pause = min(pause * 2, RETRY_MAX_SECONDS)

@@ -1,7 +1,6 @@
-"""A path of the API: its operations by method, who may call them, and its metrics."""
+"""A path of the API: its operations by method, and who may call them."""
 
 import inspect
-import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, TypedDict
 
@@ -13,13 +12,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from management import fields, metrics
+from management import fields
 from management.auth import Guard, Principal
 from management.bodies import Upload
 from management.descriptions import NOTHING, Description, Path
 from management.errors import NotFound
 from management.fields import Body, Schema
-from shared.errors import DATABASE_UNAVAILABLE, DomainError, Unavailable
+from shared.errors import DomainError
 from shared.postgres import Pool
 
 
@@ -99,25 +98,7 @@ class Resource:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        started = time.perf_counter()
-        request: Request[State] = Request(scope, receive)
-        status = 500
-        try:
-            response = await self._answer(request)
-            status = response.status_code
-        except HTTPException as error:
-            status = error.status_code
-            raise
-        except DomainError as error:
-            status = error.status
-            raise
-        except DATABASE_UNAVAILABLE:
-            status = Unavailable.status
-            raise
-        finally:
-            method = request.method if request.method in self._handlers else "other"
-            metrics.REQUESTS.labels(self._path, method, status).inc()
-            metrics.SECONDS.labels(self._path).observe(time.perf_counter() - started)
+        response = await self._answer(Request(scope, receive))
         await response(scope, receive, send)
 
     async def _answer(self, request: Request[State]) -> Response:

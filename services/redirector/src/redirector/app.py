@@ -7,7 +7,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import Route
 
-from redirector import link_follower
+from redirector import link_follower, metrics
 from redirector.cache_sampler import CacheSampler
 from redirector.click_limits import ClickLimits
 from redirector.click_recorder import ClickRecorder
@@ -20,9 +20,10 @@ from redirector.resolver import MAX_LOADS, Resolver
 from redirector.settings import Settings
 from redirector.visitor_traits import VisitorTraits
 from redirector.visitors import Visitors
-from shared import postgres, redis_client
+from shared import pool_metrics, postgres, redis_client
 from shared.events import DEFAULT_DOMAIN
 from shared.http import EXCEPTION_HANDLERS, RequestIDMiddleware
+from shared.observation import Answered, ObservationMiddleware
 from shared.tasks import background
 
 POOL_SIZE = 4
@@ -35,6 +36,13 @@ ROUTES = [
     Route("/health/ready", ready),
     *(Route(path, follow, methods=["GET", "HEAD", "POST"]) for path in FOLLOWED),
 ]
+
+
+def _note(answered: Answered) -> None:
+    """Count a request that the short cut did not take; that one counts its own."""
+    route = metrics.REDIRECT_ROUTE if answered.route in FOLLOWED else answered.route
+    source = answered.scope.get("source", "none")
+    metrics.answered_on(route, answered.status, source, answered.seconds)
 
 
 async def _keep_session(_connection: object) -> None:
@@ -70,6 +78,10 @@ def create_app(settings: Settings) -> Starlette:
                 reset=_keep_session,
             ) as pool,
         ):
+            pool_metrics.watch_postgres(pool)
+            pool_metrics.watch_redis("cache", cache)
+            pool_metrics.watch_redis("bus", bus)
+            pool_metrics.watch_redis("links", feed)
             near = NearCache(settings.near_cache_links)
             follower = LinkFollower(feed, near)
             resolver = Resolver(near, follower, cache, pool, DEFAULT_DOMAIN)
@@ -109,7 +121,7 @@ def create_app(settings: Settings) -> Starlette:
     app = Starlette(
         lifespan=lifespan,
         routes=ROUTES,
-        middleware=[Middleware(RequestIDMiddleware)],
+        middleware=[Middleware(RequestIDMiddleware), Middleware(ObservationMiddleware, note=_note)],
         exception_handlers=EXCEPTION_HANDLERS,
     )
     # Starlette would build an absolute address from the Host header: an open redirect.

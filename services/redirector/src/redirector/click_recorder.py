@@ -84,6 +84,7 @@ class ClickRecorder:
                 await self._send_all()
             except REDIS_ERRORS as error:
                 self._has_clicks.set()
+                metrics.SEND_FAILURES.inc()
                 log.warning("clicks.retry", extra={"error": repr(error), "seconds": pause})
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, RETRY_MAX_SECONDS)
@@ -124,6 +125,8 @@ class ClickRecorder:
                 log.warning("journal.settle_retry", extra={"error": repr(error)})
             self._has_clicks.set()  # the bus may have restarted
             metrics.JOURNAL_BYTES.set(self._journal.size())
+            metrics.JOURNAL_UNSENT_BYTES.set(self._journal.unsent())
+            metrics.UNWRITTEN_CLICKS.set(len(self._journal.unwritten))
 
     async def _adopt(self) -> None:
         """Send the journals of processes that are gone and will not come back."""

@@ -28,6 +28,7 @@ class Dependency:
         self._timeout = timeout
         self._unavailable = unavailable
         self._errors = metrics.DEPENDENCY_ERRORS.labels(name)
+        self._seconds = metrics.DEPENDENCY_SECONDS.labels(name)
         self._gauge = metrics.BREAKER.labels(name)
         self._breaker = CircuitBreaker(time.monotonic, self._on_change)
 
@@ -36,8 +37,9 @@ class Dependency:
         if not self._breaker.allows():
             raise DependencyDown(self._name)
         try:
-            async with asyncio.timeout(self._timeout):
-                answer = await call()
+            with self._seconds.time():
+                async with asyncio.timeout(self._timeout):
+                    answer = await call()
         except self._unavailable as error:
             self._breaker.failed()
             self._errors.inc()

@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from redirector import answers, choices, metrics, request_headers
+from redirector import answers, choices, request_headers
 from redirector.click_encoder import link_members, source_members
 from redirector.click_limits import ClickLimits
 from redirector.click_recorder import ClickRecorder
@@ -55,27 +55,15 @@ class NotFound(DomainError):
 
 async def follow(request: Request[State]) -> Response:
     """Redirect to the link's target and record the click; a HEAD is no click."""
-    started = time.perf_counter()
-    source = "none"
-    status = 500
+    code = _code(request)
+    resolution = await request.state["resolver"].resolve(code)
+    request.scope["source"] = resolution.source
     try:
-        code = _code(request)
-        resolution = await request.state["resolver"].resolve(code)
-        source = resolution.source
-        response = await _Visit(request, code, resolution).answer()
-        status = response.status_code
+        return await _Visit(request, code, resolution).answer()
     except WrongPassword as error:
-        status = error.status
-        accept = request.headers.get("accept", "")
-        if prefers_html(accept):
+        if prefers_html(request.headers.get("accept", "")):
             return password_form(error)
         raise
-    except (DomainError, HTTPException) as error:
-        status = error.status if isinstance(error, DomainError) else error.status_code
-        raise
-    finally:
-        metrics.answered(status, source, time.perf_counter() - started)
-    return response
 
 
 def _code(request: Request[State]) -> str:

@@ -100,5 +100,6 @@ class HotPath:
             if not transport.is_closing():
                 transport.write(starts[status] + fields)
         seconds = time.perf_counter() - self._began
+        metrics.NEAR_HIT.inc(len(answers))
         for status, times in Counter(status for _, status, _ in answers).items():
             metrics.answered(status, "near", seconds, times)

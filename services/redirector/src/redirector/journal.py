@@ -111,6 +111,14 @@ class Journal:
         """Return the bytes of all segments."""
         return sum(self._sizes.values()) + self._size
 
+    def unsent(self) -> int:
+        """Return the bytes behind what the bus has acknowledged."""
+        sizes = dict(self._sizes)
+        if self._descriptor >= 0:
+            sizes[self._number] = self._size
+        unread = {number: size for number, size in sizes.items() if number >= self.sent.segment}
+        return sum(unread.values()) - (self.sent.offset if self.sent.segment in unread else 0)
+
     def forget(self, number: int) -> None:
         """Take note that a sent segment was removed."""
         self._sizes.pop(number, None)

@@ -35,6 +35,7 @@ class LinkFollower:
         self._cursor: bytes | None = None
         self._run_id = ""
         self._whole_until = float("-inf")  # monotonic: all changes announced before are known
+        metrics.FEED_AGE.set_function(lambda: time.monotonic() - self._whole_until)
 
     def is_fresh(self) -> bool:
         """Tell whether every change announced until a moment ago is known here."""
@@ -77,7 +78,6 @@ class LinkFollower:
             "list[tuple[bytes, streams.Entries]]",
             await self._bus.xread({streams.LINKS: self._cursor}, count=READ_COUNT, block=BLOCK_MS),
         )
-        metrics.FEED_AGE.set(sent_at - self._whole_until)
         for _, entries in reply:
             for entry_id, fields in entries:
                 self._cursor = entry_id
@@ -92,7 +92,9 @@ class LinkFollower:
             self._flush("undecodable")
             return
         if isinstance(message, LinkChanged):
-            self._near.announce(message.code, message.record)
+            if self._near.announce(message.code, message.record):
+                seconds = time.time() - message.committed_at
+                metrics.PROPAGATION_SECONDS.observe(max(0.0, seconds))
         elif is_whole:
             self._mark_whole(sent_at)
 
@@ -108,7 +110,7 @@ class LinkFollower:
 
     def _flush(self, reason: str) -> None:
         self._near.flush()
-        metrics.NEAR_FLUSHES.inc()
+        metrics.NEAR_FLUSHES.labels(reason).inc()
         log.info("links.flushed", extra={"reason": reason})
 
 

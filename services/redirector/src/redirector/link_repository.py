@@ -7,7 +7,7 @@ import asyncpg
 import msgspec
 
 from shared.events import LinkRecord, LinkState, Rule
-from shared.postgres import Pool
+from shared.postgres import Pool, lend
 
 ACQUIRE_TIMEOUT_SECONDS = 0.5  # a visitor who waits longer is better told to come back
 _HEADER_SAFE = "".join(map(chr, range(0x21, 0x7F)))
@@ -32,7 +32,7 @@ async def find(pool: Pool, domain: int, code: str) -> LinkRecord:
 
     Raises one of `shared.errors.DATABASE_UNAVAILABLE`; the query's own limit is the pool's.
     """
-    async with pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS) as connection:
+    async with lend(pool, timeout=ACQUIRE_TIMEOUT_SECONDS) as connection:
         row = await connection.fetchrow(SELECT_BY_CODE, domain, code)
     if row is None:
         return LinkRecord(version=0, state="unknown", cached_at=time.time())
@@ -72,5 +72,5 @@ COUNT_CLICKS = "SELECT coalesce(sum(clicks), 0)::bigint FROM clicks_hourly WHERE
 
 async def count_clicks(pool: Pool, url_id: int) -> int:
     """Return the clicks of a link that are stored; raises as `find` does."""
-    async with pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS) as connection:
+    async with lend(pool, timeout=ACQUIRE_TIMEOUT_SECONDS) as connection:
         return int(await connection.fetchval(COUNT_CLICKS, url_id))

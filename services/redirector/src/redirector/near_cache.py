@@ -4,6 +4,7 @@ import random
 import time
 from collections import OrderedDict
 
+from redirector import metrics
 from redirector.answers import ReadyAnswer
 from shared.events import LinkRecord
 
@@ -78,8 +79,13 @@ class NearCache:
             self._put(code, newest)
         return newest
 
-    def announce(self, code: str, record: LinkRecord) -> None:
-        """Take in an announced change: replace an older entry, outrank reads in flight."""
+    def announce(self, code: str, record: LinkRecord) -> bool:
+        """Take in an announced change: replace an older entry, outrank reads in flight.
+
+        Return whether it was announced for the first time: the relay repeats what a request has
+        announced itself.
+        """
+        before = self._announced.get(code)
         newest = self._newest(code, record, self.generation)
         self._announced[code] = NearEntry(newest, self.generation)
         self._announced.move_to_end(code)
@@ -88,6 +94,11 @@ class NearCache:
         self._unknown.pop(code, None)
         if code in self._entries:
             self._put(code, newest)
+        return before is None or before.record.version < record.version
+
+    def count_unknown(self) -> int:
+        """Return how many codes are remembered to lead nowhere."""
+        return len(self._unknown)
 
     def flush(self) -> None:
         """Trust no entry any more; they stay for `get_stale`."""
@@ -116,6 +127,7 @@ class NearCache:
             oldest = next(iter(self._entries))
             entry = self._entries.pop(oldest)
             if not entry.was_used:
+                metrics.NEAR_EVICTIONS.inc()
                 return
             entry.was_used = False
             self._entries[oldest] = entry

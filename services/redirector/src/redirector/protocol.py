@@ -17,7 +17,7 @@ import httptools
 import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from redirector import request_headers
+from redirector import metrics, request_headers
 from redirector.hot_path import HotPath, RequestFacts
 from shared.http import request_id_of
 
@@ -201,6 +201,7 @@ class RedirectProtocol(HttpToolsProtocol):
     def _refuse(self, status: bytes, message: str) -> None:
         self._stop_head_timer()
         if not self.transport.is_closing():
+            metrics.refused(int(status[:3]))
             body = msgspec.json.encode({"error": message})
             self.transport.write(ERROR % (status, len(body), request_id_of(None), body))
             self.transport.close()

@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
-from typing import Literal
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Literal, TypeVar
 
 import msgspec
 from redis.asyncio import Redis
@@ -12,6 +12,7 @@ from redirector import link_repository, metrics
 from redirector.answers import ReadyAnswer, ready_answer
 from redirector.dependency import Dependency, DependencyDown
 from redirector.link_follower import LinkFollower
+from redirector.metrics import Result, Tier
 from redirector.near_cache import NearCache
 from shared import link_cache
 from shared.errors import DATABASE_UNAVAILABLE, REDIS_ERRORS, Unavailable
@@ -37,6 +38,7 @@ class Resolution(msgspec.Struct, frozen=True):
 
 
 Load = Callable[[str], Coroutine[object, object, Resolution]]
+Found = TypeVar("Found", LinkRecord, LinkRecord | None)
 
 
 class Resolver:
@@ -51,6 +53,9 @@ class Resolver:
         self._pool = pool
         self._domain = domain
         self._loads: dict[str, asyncio.Task[Resolution]] = {}
+        metrics.NEAR_LINKS.set_function(near.__len__)
+        metrics.NEAR_UNKNOWN.set_function(near.count_unknown)
+        metrics.LOADS.set_function(self._loads.__len__)
         self._cache_guard = Dependency(
             "cache", timeout=CACHE_TIMEOUT_SECONDS, unavailable=REDIS_ERRORS
         )
@@ -65,10 +70,13 @@ class Resolver:
             if entry is not None:
                 if time.time() > entry.revalidate_at and len(self._loads) < MAX_LOADS:
                     self._load_once(code, self._revalidate)
+                metrics.NEAR_HIT.inc()
                 return Resolution(entry.record, "near")
             if self._near.is_known_unknown(code):
+                metrics.NEAR_NEGATIVE.inc()
                 unknown = LinkRecord(version=0, state="unknown", cached_at=time.time())
                 return Resolution(unknown, "near")
+        metrics.NEAR_MISS.inc()
         try:
             async with asyncio.timeout(VISITOR_TIMEOUT_SECONDS):
                 return await asyncio.shield(self._load_once(code, self._load))
@@ -106,6 +114,7 @@ class Resolver:
         task = self._loads.get(code)
         if task is None:
             if len(self._loads) >= MAX_LOADS:
+                metrics.LOADS_REFUSED.inc()
                 raise Unavailable
             task = asyncio.get_running_loop().create_task(load(code))
             self._loads[code] = task
@@ -138,11 +147,14 @@ class Resolver:
 
     async def _take_lease(self, code: str) -> str | None:
         try:
-            return await self._cache_guard.ask(
+            token = await self._cache_guard.ask(
                 lambda: link_cache.take_lease(self._cache, self._domain, code)
             )
         except DependencyDown:
             return None
+        if token is not None:
+            metrics.LEASES_TAKEN.inc()
+        return token
 
     async def _fill(self, code: str, token: str, record: LinkRecord) -> None:
         try:
@@ -155,20 +167,36 @@ class Resolver:
             metrics.LEASES_LOST.inc()
 
     async def _cached(self, code: str) -> LinkRecord | None:
-        return await self._cache_guard.ask(lambda: link_cache.get(self._cache, self._domain, code))
+        return await _counted(
+            "cache",
+            self._cache_guard.ask(lambda: link_cache.get(self._cache, self._domain, code)),
+        )
 
     async def _read(self, code: str) -> LinkRecord:
-        return await self._database_guard.ask(
-            lambda: link_repository.find(self._pool, self._domain, code)
+        return await _counted(
+            "database",
+            self._database_guard.ask(lambda: link_repository.find(self._pool, self._domain, code)),
         )
 
     def _remember(self, code: str, record: LinkRecord, generation: int) -> LinkRecord:
-        newest = self._near.store(code, record, generation)
-        metrics.NEAR_LINKS.set(len(self._near))
-        return newest
+        return self._near.store(code, record, generation)
 
     def _stale(self, code: str) -> Resolution:
         record = self._near.get_stale(code)
         if record is None or time.time() - record.cached_at > STALE_MAX_SECONDS:
             raise Unavailable
         return Resolution(record, "stale")
+
+
+async def _counted(tier: Tier, lookup: Awaitable[Found]) -> Found:
+    """Await a question for a code, and count what came of it."""
+    try:
+        record = await lookup
+    except DependencyDown:
+        metrics.LOOKUPS.labels(tier, "unavailable").inc()
+        raise
+    result: Result = (
+        "miss" if record is None else "negative" if record.state == "unknown" else "hit"
+    )
+    metrics.LOOKUPS.labels(tier, result).inc()
+    return record
