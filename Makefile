@@ -4,6 +4,7 @@ PYTHON ?= python3
 UV := .tools/bin/uv
 BIN := .venv/bin
 STAMP := .venv/.synced
+BENCH_STAMP := .venv/.bench
 T ?= tests
 MANIFESTS := pyproject.toml uv.lock $(wildcard services/*/pyproject.toml) shared/pyproject.toml cli/pyproject.toml
 
@@ -17,7 +18,7 @@ export PIP_USER := false
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-faults check format openapi asyncapi clean
+.PHONY: help install run test test-faults bench check format openapi asyncapi clean
 .SUFFIXES:
 
 help: ## list the targets
@@ -35,6 +36,9 @@ test: $(STAMP) ## run the tests; T=tests/unit picks some
 
 test-faults: $(STAMP) ## run the fault tests at length: SOAK_SECONDS=180, SOAK_EXAMPLES=1000
 	@SOAK_SECONDS=$${SOAK_SECONDS:-180} SOAK_EXAMPLES=$${SOAK_EXAMPLES:-1000} $(BIN)/python -m pytest tests/faults
+
+bench: $(BENCH_STAMP) ## measure this machine: ROUNDS=5, SECONDS=4, CONNECTIONS=32; needs wrk
+	@$(BIN)/python -m bench all
 
 check: $(STAMP) ## lock file, format, lint, types and import rules
 	$(UV) lock --check --quiet
@@ -69,4 +73,9 @@ $(UV):
 $(STAMP): $(UV) $(MANIFESTS)
 	@echo 'Installing Shortwire into .venv …'
 	@$(UV) sync --locked --all-packages --python "$$(command -v $(PYTHON))"
+	@touch $@
+
+$(BENCH_STAMP): $(STAMP)
+	@echo 'Installing what Shortwire is measured against into .venv …'
+	@$(UV) sync --locked --all-packages --group bench --python "$$(command -v $(PYTHON))"
 	@touch $@

@@ -1,0 +1,1 @@
+"""Measures Shortwire on the machine it runs on: `make bench`, `make bench-growth`."""
