@@ -24,7 +24,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 help: ## list the targets
 	@printf 'Shortwire. Start it with `make run`; the targets are:\n\n'
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
-		while IFS='|' read -r target text; do printf '%-20s %s\n' "$$target" "$$text"; done
+		while IFS='|' read -r target text; do printf '%-25s %s\n' "$$target" "$$text"; done
 
 install: $(STAMP) ## install everything into .venv
 
@@ -61,6 +61,7 @@ clean: ## remove what was installed and cached; your data in .data stays
 	rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 include deploy/compose.mk
+include observability/observability.mk
 
 $(UV):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
