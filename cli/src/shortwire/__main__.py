@@ -3,17 +3,17 @@
 import asyncio
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.progress import Progress, TaskID
 
 from shared import migrate as schema
 from shared import settings
-from shortwire import importer, local_stack, services, stack_file
+from shortwire import importer, local_stack, stack_file
 from shortwire.import_repository import EVENTS, URLS, USERS, Table
 from shortwire.import_rows import BadFile, Column
 from shortwire.importer import ImportFailed
@@ -108,18 +108,26 @@ def migrate(database: Database = None) -> None:
     say("\n".join(applied) or "The schema is up to date.")
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def become(module: str, arguments: Sequence[str], environ: Mapping[str, str]) -> NoReturn:
+    """Go on as `module`, which prints and fails as its own command."""
+    command = [*python_module(module), *arguments]
+    os.execve(command[0], command, {**os.environ, **environ})  # noqa: S606 - our own module
+
+
+PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+
+@app.command(context_settings=PASSED_ON, add_help_option=False)  # the module's own --help
 def keys(context: typer.Context, database: Database = None) -> None:
-    """Make an API key: `shortwire keys create --admin --name laptop` prints it once."""
-    try:
-        say(services.keys(context.args, {"POSTGRES_DSN": database or running_database()}))
-    except StartError as error:
-        raise fail(str(error)) from None
+    """Make, list and revoke API keys: `shortwire keys create --admin --name laptop`."""
+    wants_help = not context.args or {"-h", "--help"} & {*context.args}
+    dsn = database or ("" if wants_help else running_database())
+    become("management.keys", context.args or ["--help"], {"POSTGRES_DSN": dsn})
 
 
 @app.command(
     "replay-dead",
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    context_settings=PASSED_ON,
     add_help_option=False,  # the module's own --help tells its options
 )
 def replay_dead(
@@ -127,9 +135,8 @@ def replay_dead(
     bus: Annotated[str | None, typer.Option("--bus", envvar="BUS_URL", show_envvar=True)] = None,
 ) -> None:
     """Send dead letters back to be stored: `--dry-run` counts them, `--limit N` bounds them."""
-    command = [*python_module("event_ingest.replay_dead"), *context.args]
     url = bus or ("" if "--help" in context.args else running_stack("a bus by --bus").bus.url)
-    os.execve(command[0], command, {**os.environ, "BUS_URL": url})  # noqa: S606 - our own module
+    become("event_ingest.replay_dead", context.args, {"BUS_URL": url})
 
 
 def _file(columns: Sequence[Column]) -> object:

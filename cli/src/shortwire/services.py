@@ -1,7 +1,6 @@
 """Our own services as child processes: how to start each, and when it is ready."""
 
 import http.client
-import time
 from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -74,11 +73,6 @@ def first_admin_key(environ: Mapping[str, str], pause: Pause) -> str:
     """Return a new admin key where none exists yet, else an empty text; raises `StartError`."""
     arguments = ["create", "--admin", "--if-none", "--name", "first"]
     return _run("management.keys", arguments, environ, pause)
-
-
-def keys(arguments: Sequence[str], environ: Mapping[str, str]) -> str:
-    """Run management's `keys` command and return what it prints; raises `StartError`."""
-    return _run("management.keys", arguments, environ, time.sleep)
 
 
 def _run(module: str, arguments: Sequence[str], environ: Mapping[str, str], pause: Pause) -> str:

@@ -4,6 +4,7 @@ import asyncio
 import sys
 from typing import Any
 
+import asyncpg
 import pytest
 
 from management import keys
@@ -13,7 +14,11 @@ from tests.integration.management.conftest import Api, Start
 
 
 async def admin_key(database: str) -> str:
-    return await keys.create(database, name="first", user_id=None, admin=True, if_none=False)
+    connection = await asyncpg.connect(database)
+    try:
+        return (await keys.create(connection, name="first", user_id=None, scope="admin")).key
+    finally:
+        await connection.close()
 
 
 class World:

@@ -21,6 +21,7 @@ from management import (
     user_handlers,
 )
 from management.auth import Guard
+from management.key_uses import KeyUses
 from management.relay import Relay
 from management.resources import State, paths_of, route
 from management.settings import Settings
@@ -98,12 +99,16 @@ def create_app(settings: Settings) -> Starlette:
             pool_metrics.watch_redis("cache", cache)
             pool_metrics.watch_redis("bus", bus)
             relay = Relay(settings.postgres_dsn, cache, bus)
-            async with background(relay.run(), name="relay"):
+            uses = KeyUses(pool)
+            async with (
+                background(relay.run(), name="relay"),
+                background(uses.run(), name="key_uses"),
+            ):
                 yield {
                     "pool": pool,
                     "cache": cache,
                     "bus": bus,
-                    "guard": Guard(pool, settings.auth),
+                    "guard": Guard(pool, settings.auth, uses),
                     "own_hosts": frozenset({urlsplit(settings.public_url).hostname or ""}),
                     "openapi": document,
                 }

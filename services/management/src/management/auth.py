@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import secrets
+from datetime import datetime
 from typing import Literal
 
 import msgspec
@@ -11,28 +12,43 @@ from starlette.datastructures import Headers
 from management import key_repository
 from management.connections import connection
 from management.errors import Forbidden, NotFound, Unauthorized
+from management.key_uses import KeyUses
+from management.scopes import Scope, includes
 from shared.postgres import Pool
 
 PREFIX_BYTES = 6
 SECRET_BYTES = 32  # so much entropy needs no slow hash
 KEY_MARK = "sw"
 MAX_KEY_LENGTH = 128
+READING = frozenset({"GET", "HEAD"})
 
 
-class Principal(msgspec.Struct, frozen=True):
-    """Who asks. An administrator need not be a user."""
+class Principal(msgspec.Struct, frozen=True, kw_only=True):
+    """Who asks. An administrator need not be a user; without a key there is no `key_id`."""
 
     user_id: int | None
-    is_admin: bool
+    scope: Scope
+    key_id: int | None = None
+    key_expires_at: datetime | None = None
 
     @property
     def owner(self) -> int | None:
         """Return whose things may be seen: None for everybody's."""
-        return None if self.is_admin else self.user_id
+        return None if self.scope == "admin" else self.user_id
+
+    def require(self, scope: Scope) -> None:
+        """Raise `Forbidden` unless `scope` is included in this one's."""
+        if not includes(self.scope, scope):
+            raise Forbidden(f"This needs a key with the scope {scope}; yours has {self.scope}")
+
+    def require_method(self, method: str) -> None:
+        """Raise `Forbidden` where a key that is for reading asks for a change."""
+        if method not in READING:
+            self.require("write")
 
     def require_admin(self) -> None:
         """Raise `Forbidden` unless this is an administrator."""
-        if not self.is_admin:
+        if self.scope != "admin":
             raise Forbidden("This needs an administrator's key")
 
     def require_self(self, user_id: int) -> None:
@@ -41,7 +57,7 @@ class Principal(msgspec.Struct, frozen=True):
             raise NotFound("User not found")
 
 
-EVERYBODY = Principal(user_id=None, is_admin=True)
+EVERYBODY = Principal(user_id=None, scope="admin")
 
 
 class NewSecret(msgspec.Struct, frozen=True):
@@ -60,11 +76,12 @@ def new_secret() -> NewSecret:
 
 
 class Guard:
-    """Checks the credentials of requests."""
+    """Checks the credentials of requests, each against the table: a revoked key ends at once."""
 
-    def __init__(self, pool: Pool, mode: Literal["open", "required"]) -> None:
+    def __init__(self, pool: Pool, mode: Literal["open", "required"], uses: KeyUses) -> None:
         self._pool = pool
         self._mode = mode
+        self._uses = uses
 
     async def principal(self, headers: Headers) -> Principal:
         """Return who asks; raises `Unauthorized`."""
@@ -78,7 +95,13 @@ class Guard:
             credential = await key_repository.find_credential(lent, prefix)
         if credential is None or not hmac.compare_digest(credential.secret_hash, _hash(key)):
             raise Unauthorized("This key is not valid")
-        return Principal(credential.user_id, credential.is_admin)
+        self._uses.note(credential.id)
+        return Principal(
+            user_id=credential.user_id,
+            scope=credential.scope,
+            key_id=credential.id,
+            key_expires_at=credential.expires_at,
+        )
 
 
 def _presented(headers: Headers) -> str:

@@ -8,9 +8,10 @@ from typing import Annotated, Any
 
 import msgspec
 
+from management.auth import READING
 from management.bodies import Upload
 from management.descriptions import Description, Media, Path
-from management.errors import Malformed, NotFound, TooLarge, Unauthorized
+from management.errors import Forbidden, Malformed, NotFound, TooLarge, Unauthorized
 from management.fields import BIGINT_MAX, Schema
 from shared.errors import DomainError, Unavailable
 
@@ -22,8 +23,8 @@ The HTTP API of a Shortwire installation.
 - Times are ISO 8601 in UTC without offset. Lists are arrays in the order of ids.
 - Send `X-Request-ID` (1 to 128 visible ASCII characters) or get one: it is in the answer, in the
   logs and in the events that the request caused.
-- Keys: in either header below; with `AUTH=open` none is asked. An owner's key sees and changes what
-  is theirs, an administrator's does all.
+- Keys: in either header below; with `AUTH=open` none is asked. An owner's key sees what is theirs
+  and, with the scope `write`, changes it; one with the scope `admin` does all.
 - Errors have one shape, the schema `Error`. Beside those below: 404 for an unknown path, 405 (with
   `Allow`) for a method that a path has not, 408, 414 and 431 for requests too slow or too long.
 - Who prefers `text/html` in `Accept` gets errors as a page with the same status.
@@ -83,7 +84,7 @@ def document(paths: Iterable[Path]) -> dict[str, Any]:
     ordered = sorted(paths, key=lambda each: each.path)
     schemas, components = _schemas([each for path in ordered for each in path.methods.values()])
     errors = {
-        error for path in ordered for each in path.methods.values() for error in _errors(path, each)
+        error for path in ordered for method in path.methods for error in _errors(path, method)
     }
     return {
         "openapi": "3.1.0",
@@ -95,9 +96,7 @@ def document(paths: Iterable[Path]) -> dict[str, Any]:
         },
         "servers": [{"url": "/"}],
         "paths": {
-            path.path: {
-                method: _operation(path, each, schemas) for method, each in path.methods.items()
-            }
+            path.path: {method: _operation(path, method, schemas) for method in path.methods}
             for path in ordered
         },
         "components": {
@@ -133,9 +132,8 @@ def _objects(value: object) -> Iterator[dict[str, Any]]:
             yield from _objects(each)
 
 
-def _operation(
-    path: Path, operation: Description, schemas: Mapping[object, Schema]
-) -> dict[str, Any]:
+def _operation(path: Path, method: str, schemas: Mapping[object, Schema]) -> dict[str, Any]:
+    operation = path.methods[method]
     summary, _, rest = operation.text.partition("\n")
     described: dict[str, Any] = {
         "operationId": operation.name,
@@ -149,7 +147,7 @@ def _operation(
             },
             **{
                 str(error.status): {"$ref": f"#/components/responses/{error.__name__}"}
-                for error in _errors(path, operation)
+                for error in _errors(path, method)
             },
         },
     }
@@ -237,11 +235,14 @@ def _headers(*names: str) -> dict[str, Any]:
     }
 
 
-def _errors(path: Path, operation: Description) -> list[type[DomainError]]:
-    """Return what `operation` may refuse: what follows from its shape, and what it says."""
+def _errors(path: Path, method: str) -> list[type[DomainError]]:
+    """Return what `method` may refuse: what follows from its shape, and what it says."""
+    operation = path.methods[method]
     errors = {*operation.errors, TooManyRequests, InternalError}
     if path.needs_key:
         errors |= {Unauthorized, Unavailable}
+    if path.needs_key and method.upper() not in READING:
+        errors.add(Forbidden)
     if operation.query:
         errors.add(Malformed)
     if _names(path.path):

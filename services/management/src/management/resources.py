@@ -107,8 +107,9 @@ class Resource:
             allowed = ", ".join(sorted(self._handlers))
             raise HTTPException(405, "Method not allowed", {"Allow": allowed})
         if self._needs_key:
-            guard = request.state["guard"]
-            request.scope["principal"] = await guard.principal(request.headers)
+            principal = await request.state["guard"].principal(request.headers)
+            principal.require_method(request.method)
+            request.scope["principal"] = principal
         return await handler(request)
 
 
