@@ -62,7 +62,7 @@ $(user redirector "~u:* ~l:* $commands")
 $(user management "~* $commands")"
 derive bus.acl "$newest" "$nobody
 $(user operator '~* &* +@all')
-$(user redirector "%W~clicks %R~links $commands")
+$(user redirector "%W~clicks %R~links ~taken:* ~orphans:* $commands")
 $(user management "~* $commands")
-$(user ingest "~clicks ~clicks.dead ~ingest:* $commands")"
+$(user ingest "~clicks ~clicks.dead ~ingest:* ~visitors:* %R~orphans:* $commands")"
 chmod 644 ./*

@@ -62,6 +62,8 @@ def run() -> None:
 
     REDIRECTORS (1), INGESTS (1), GATEWAY_WORKERS (1): processes.
 
+    IP_POLICY (anonymized), HONOUR_OPT_OUT (false), GEOIP_DATABASE: what of visitors may be known.
+
     PUBLIC_URL, LOG_LEVEL (INFO).
 
     POSTGRES_URL, CACHE_URL, BUS_URL: use this server instead of an own one.

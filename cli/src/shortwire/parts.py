@@ -123,6 +123,7 @@ class Parts:
                 self.postgres_dsn, "shortwire_ingest", self._secrets.ingest
             ),
             "BUS_URL": self.bus_url,
+            **self._privacy(),
             "LOG_LEVEL": self._settings.log_level,
         }
         return [
@@ -141,11 +142,22 @@ class Parts:
             "CACHE_URL": self.cache_url,
             "BUS_URL": self.bus_url,
             "JOURNAL_DIR": str(self._folder.part("journal")),
+            **self._privacy(),
             "LOG_LEVEL": self._settings.log_level,
         }
         for name, (port, metrics) in self._layout.redirectors.items():
             own = {**environ, "METRICS_PORT": str(metrics)}
             yield services.web_service(name, "redirector", port, own)
+
+    def _privacy(self) -> dict[str, str]:
+        """Return what of visitors may be known."""
+        settings = self._settings
+        countries = settings.geoip_database
+        return {
+            "IP_POLICY": settings.ip_policy,
+            "HONOUR_OPT_OUT": str(settings.honour_opt_out).lower(),
+            "GEOIP_DATABASE": str(countries.absolute()) if countries else "",
+        }
 
     def gateway(self) -> Program:
         """Return the gateway before all of them."""

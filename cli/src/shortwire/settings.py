@@ -25,6 +25,9 @@ class Settings(settings.Settings, frozen=True, kw_only=True):
     redirect_rate: Rate = 2_000
     api_rate: Rate = 100
     gateway_workers: Processes = 1
+    ip_policy: Literal["none", "anonymized", "full"] = "anonymized"
+    honour_opt_out: bool = False
+    geoip_database: Path | None = None
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     postgres_url: str | None = None
     cache_url: str | None = None

@@ -81,6 +81,10 @@ _CLICK = Click(
     user_id=1,
     request_id="5f0c8f4d0f6e4b0e8a5d5b1f0c3e2a10",
     referrer="https://news.example.com",
+    user_agent="Mozilla/5.0 (X11; Linux x86_64; rv:130.0) Gecko/20100101 Firefox/130.0",
+    address="203.0.113.0",
+    language="de-at",
+    source="qr",
 )
 _SECONDS = 1_775_217_600.0
 _CHANGE = LinkChanged(

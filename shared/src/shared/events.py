@@ -16,7 +16,9 @@ class Click(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One followed redirect.
 
     `id` is a UUIDv7 (RFC 9562) made once by the redirector: together with `at` it identifies
-    the click wherever it is delivered twice.
+    the click wherever it is delivered twice. `referrer` is an origin; `address` the visitor's, or
+    its network, as the operator allows; `language` the one their browser prefers; `source` is
+    `qr` where a QR code was scanned.
     """
 
     id: UUID
@@ -28,6 +30,9 @@ class Click(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     request_id: str = ""
     referrer: str | None = None
     user_agent: str | None = None
+    address: str | None = None
+    language: str | None = None
+    source: str | None = None
 
 
 RedirectStatus = Literal[301, 302, 307, 308]

@@ -21,11 +21,13 @@ AnySettings = TypeVar("AnySettings", bound=Settings)
 
 
 def load(kind: type[AnySettings], environ: Mapping[str, str] = os.environ) -> AnySettings:
-    """Convert the environment to `kind`; X_FILE names a file that holds X, for secrets.
+    """Convert the environment to `kind`; an empty variable counts as one that is not set.
+
+    X_FILE names a file that holds X, for secrets.
 
     Raises `SystemExit` with one sentence that names the variable.
     """
-    values = dict(environ)
+    values = {name: value for name, value in environ.items() if value}
     for field in kind.__struct_encode_fields__:
         file = environ.get(f"{field}_FILE")
         if file and field not in values:

@@ -1,5 +1,6 @@
 """Names on the bus, each written once."""
 
+from datetime import date
 from typing import TypeAlias
 
 Entries: TypeAlias = list[tuple[bytes, dict[bytes, bytes]]]  # id, fields
@@ -15,3 +16,10 @@ INGEST_GROUP = "ingest"
 LINKS = "links"  # every change of a link, and the relay's heartbeat
 LINKS_MESSAGE = b"message"
 LINKS_MAXLEN = 100_000  # a follower further behind sees the gap and starts afresh
+
+ORPHANS_REST = "*"  # no code: what is counted beyond the limit of codes
+
+
+def orphans_key(domain: int, day: date) -> str:
+    """Return the name of the hash that counts a UTC day's visits to codes without a link."""
+    return f"orphans:{domain}:{day}"

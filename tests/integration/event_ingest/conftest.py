@@ -12,7 +12,10 @@ from redis.asyncio import Redis
 
 from event_ingest.consumer import Consumer
 from event_ingest.consumer_group import ConsumerGroup
+from event_ingest.enrichment import Enrichment
+from event_ingest.visitors import VisitorNumbers
 from shared import streams
+from shared.countries import Countries
 from shared.events import Click, encoder
 from shared.postgres import Pool
 from tests.conftest import database_url
@@ -66,6 +69,7 @@ class Consumers:
             self.group(name),
             self._pool,
             asyncio.Event(),
+            Enrichment(Countries(None), VisitorNumbers(self._bus), keep_addresses=False),
             batch_events=2000,
             claim_idle_seconds=claim_idle_seconds,
         )

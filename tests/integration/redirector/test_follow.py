@@ -1,12 +1,16 @@
 import asyncio
 import json
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
 import pytest
 from redis.asyncio import Redis
 
+from redirector import orphan_counts
+from redirector.orphan_counts import OrphanCounts
+from shared import redis_client, streams
 from tests.integration.redirector.conftest import Links, Start, clicks_on, eventually
 
 
@@ -82,6 +86,56 @@ async def test_inactive_deleted_and_unknown_codes_say_so(start: Start, links: Li
         "Not found",
     ]
     assert await clicks_on(bus) == []
+
+
+async def test_visits_to_unknown_codes_are_counted_and_no_clicks(
+    start: Start, links: Links, bus: Redis
+):
+    await links.put("paused", active=False)
+    async with start() as redirector:
+        for path in ("/misprint", "/misprint?a=b", "/urls/other/redirect", "/paused", "/a.b"):
+            await redirector.ask(path)
+        await redirector.ask("/misprint", method="HEAD")
+
+    counts = await bus.hgetall(streams.orphans_key(1, datetime.now(UTC).date()))
+    assert counts == {b"misprint": b"2", b"other": b"1"}
+    assert await clicks_on(bus) == []
+
+
+async def test_a_scanner_fills_neither_memory_nor_the_bus(
+    bus: Redis, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(orphan_counts, "MAX_CODES", 3)
+    monkeypatch.setattr(orphan_counts, "MAX_CODES_A_DAY", 5)
+    workers = [OrphanCounts(bus, 1), OrphanCounts(bus, 1)]
+    for worker, letter in zip(workers, "ab", strict=True):
+        for number in range(10):
+            worker.count(f"{letter}{number}")
+        worker.count(f"{letter}0")
+        await worker.send()
+
+    key = streams.orphans_key(1, datetime.now(UTC).date())
+    counts = await bus.hgetall(key)
+    assert set(counts) == {b"a0", b"a1", b"a2", b"b0", b"*"}
+    assert sum(map(int, counts.values())) == 22
+    assert (counts[b"a0"], counts[b"b0"]) == (b"2", b"2")
+    assert 0 < await bus.ttl(key) <= orphan_counts.KEPT_SECONDS
+
+
+async def test_what_the_bus_did_not_take_is_counted_later(bus: Redis):
+    async with redis_client.connect(
+        "redis://127.0.0.1:1", name="tests", max_connections=1, timeout=1
+    ) as away:
+        counts = OrphanCounts(away, 1)
+        counts.count("misprint")
+        await counts.send()
+    counts._bus = bus
+    counts.count("misprint")
+
+    await counts.send()
+
+    stored = await bus.hgetall(streams.orphans_key(1, datetime.now(UTC).date()))
+    assert stored == {b"misprint": b"2"}
 
 
 @pytest.mark.parametrize("path", ["/a%00b", "/%ff%fe", "/caf%C3%A9", f"/{200 * 'x'}", "/a.b"])

@@ -9,9 +9,13 @@ import uvloop
 from event_ingest import consumer_group
 from event_ingest.consumer import Consumer
 from event_ingest.consumer_group import ConsumerGroup
+from event_ingest.enrichment import Enrichment
 from event_ingest.keeper import keep_partitions, keep_stream
+from event_ingest.orphan_counts import OrphanCounts
 from event_ingest.settings import Settings
+from event_ingest.visitors import VisitorNumbers
 from shared import logs, pool_metrics, postgres, redis_client
+from shared.countries import Countries
 from shared.exposition import expose
 from shared.settings import load
 from shared.tasks import background
@@ -44,10 +48,15 @@ async def run(settings: Settings) -> None:
     ):
         pool_metrics.watch_postgres(pool)
         pool_metrics.watch_redis("bus", bus)
+        countries = Countries(settings.geoip_database)
+        enrichment = Enrichment(
+            countries, VisitorNumbers(bus), keep_addresses=settings.ip_policy == "full"
+        )
         consumer = Consumer(
             ConsumerGroup(bus, settings.consumer),
             pool,
             stop,
+            enrichment,
             batch_events=settings.batch_events,
             claim_idle_seconds=settings.claim_idle_seconds,
         )
@@ -55,8 +64,10 @@ async def run(settings: Settings) -> None:
         async with (
             background(keep_stream(bus), name="keep_stream"),
             background(keep_partitions(pool), name="keep_partitions"),
+            background(OrphanCounts(bus, pool).run(), name="orphans"),
         ):
             await consumer.run()
+        countries.close()
     log.info("ingest.stopped")
 
 

@@ -1,14 +1,14 @@
 """The `events` table, as event-ingest writes it."""
 
-from collections.abc import Iterable, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime
 
 import asyncpg
-import msgspec
 
 from event_ingest import metrics
-from shared.events import DEFAULT_DOMAIN, Click
-from shared.postgres import Pool, lend
+from event_ingest.enrichment import Enriched
+from shared.events import DEFAULT_DOMAIN
+from shared.postgres import Connection, Pool, lend
 
 ACQUIRE_TIMEOUT_SECONDS = 2.0
 
@@ -24,26 +24,51 @@ ENSURE_PARTITION = "SELECT ensure_events_partition($1)"
 ENSURE_WEEK = """
     SELECT ensure_events_partition(now() + day * interval '1 day') FROM generate_series(0, 7) AS day
 """
+COUNT_VISITORS = "SELECT count_visitors($1, $2, $3)"
+KEEP_VISITOR_DAYS = "SELECT keep_visitor_days()"
 PING = "SELECT 1"
 
 
-async def insert(pool: Pool, clicks: Sequence[Click]) -> int:
+async def insert(pool: Pool, clicks: Sequence[Enriched]) -> int:
     """Insert, in one transaction, the clicks that are not there yet; return how many were new.
 
     Raises `asyncpg.DataError` where PostgreSQL refuses a value; missing partitions are made.
     """
-    ordered = sorted(clicks, key=lambda click: (click.at, click.id))  # one order of locks for all
+    # One order of locks for all.
+    ordered = sorted(clicks, key=lambda each: (each.click.at, each.click.id.int))
     try:
         return await _insert(pool, ordered)
-    except asyncpg.CheckViolationError:  # no partition of relation "events" found for row
-        await _ensure_partitions(pool, {click.at.date(): click.at for click in ordered}.values())
+    except asyncpg.CheckViolationError:  # no partition of relation "…" found for row
+        moments = {each.click.at.date(): each.click.at for each in ordered}.values()
+        await _ensure_partitions(pool, moments)
         return await _insert(pool, ordered)
 
 
-async def ensure_week(pool: Pool) -> None:
-    """Make the partitions of today and the seven days to come."""
+async def keep_partitions(pool: Pool) -> None:
+    """Make the partitions of the days to come; drop those that tell visitors of days gone by."""
     async with lend(pool, timeout=ACQUIRE_TIMEOUT_SECONDS) as connection:
         await connection.execute(ENSURE_WEEK)
+        await connection.execute(KEEP_VISITOR_DAYS)
+
+
+NOTE_ORPHANS = "SELECT note_orphans($1, $2, $3, $4)"
+
+
+async def note_orphans(pool: Pool, day: date, visits: Mapping[str, int]) -> None:
+    """Store how often codes without a link were visited on a day; repeating it is harmless."""
+    async with lend(pool, timeout=ACQUIRE_TIMEOUT_SECONDS) as connection:
+        await connection.execute(
+            NOTE_ORPHANS, day, DEFAULT_DOMAIN, list(visits), list(visits.values())
+        )
+
+
+FORGET_OLD_ORPHANS = "SELECT forget_old_orphans()"
+
+
+async def forget_old_orphans(pool: Pool) -> None:
+    """Remove what is told of codes without a link beyond its time."""
+    async with lend(pool, timeout=ACQUIRE_TIMEOUT_SECONDS) as connection:
+        await connection.execute(FORGET_OLD_ORPHANS)
 
 
 async def ping(pool: Pool) -> None:
@@ -52,17 +77,32 @@ async def ping(pool: Pool) -> None:
         await connection.execute(PING)
 
 
-async def _insert(pool: Pool, clicks: Sequence[Click]) -> int:
+async def _insert(pool: Pool, clicks: Sequence[Enriched]) -> int:
     columns = (
-        [click.at for click in clicks],
-        [click.id for click in clicks],
-        [click.url_id for click in clicks],
-        [click.user_id for click in clicks],
-        [_details(click) for click in clicks],
+        [each.click.at for each in clicks],
+        [each.click.id for each in clicks],
+        [each.click.url_id for each in clicks],
+        [each.click.user_id for each in clicks],
+        [each.details for each in clicks],
     )
-    async with lend(pool, timeout=ACQUIRE_TIMEOUT_SECONDS) as connection:
+    async with (
+        lend(pool, timeout=ACQUIRE_TIMEOUT_SECONDS) as connection,
+        connection.transaction(),
+    ):
         status = await connection.execute(INSERT_CLICKS, *columns)
+        await _count_visitors(connection, clicks)
     return int(status.rpartition(" ")[2])
+
+
+async def _count_visitors(connection: Connection, clicks: Sequence[Enriched]) -> None:
+    visits = [each for each in clicks if each.visitor is not None]
+    if visits:
+        await connection.execute(
+            COUNT_VISITORS,
+            [each.click.url_id for each in visits],
+            [each.click.at for each in visits],
+            [each.visitor for each in visits],
+        )
 
 
 async def _ensure_partitions(pool: Pool, moments: Iterable[datetime]) -> None:
@@ -70,13 +110,4 @@ async def _ensure_partitions(pool: Pool, moments: Iterable[datetime]) -> None:
         for moment in moments:
             await connection.execute(ENSURE_PARTITION, moment)
             metrics.PARTITIONS.inc()
-
-
-def _details(click: Click) -> str:
-    details: dict[str, object] = {"short_code": click.code}
-    if click.domain != DEFAULT_DOMAIN:
-        details["domain"] = click.domain
-    for name in ("referrer", "user_agent", "request_id"):
-        if value := getattr(click, name):
-            details[name] = value
-    return msgspec.json.encode(details).decode()
+        await connection.execute(KEEP_VISITOR_DAYS)

@@ -13,6 +13,7 @@ from redis.exceptions import ResponseError
 
 from event_ingest import click_repository, metrics, storage
 from event_ingest.consumer_group import ConsumerGroup
+from event_ingest.enrichment import Enrichment
 from event_ingest.frames import DeadLetter, decode, utc_now
 from shared import streams
 from shared.errors import DATABASE_UNAVAILABLE, REDIS_UNAVAILABLE, TRANSACTION_CONFLICT
@@ -71,6 +72,7 @@ class Consumer:
         group: ConsumerGroup,
         pool: Pool,
         stop: asyncio.Event,
+        enrichment: Enrichment,
         *,
         batch_events: int,
         claim_idle_seconds: float,
@@ -78,6 +80,7 @@ class Consumer:
         self._group = group
         self._pool = pool
         self._stop = stop
+        self._enrichment = enrichment
         self._batch_events = batch_events
         self._claim_idle_seconds = claim_idle_seconds
         self._claim_at = 0.0
@@ -145,7 +148,10 @@ class Consumer:
         if not entries:
             return 0
         decoded = decode(entries, utc_now())
-        refused = await self._with_database(lambda: storage.store(self._pool, decoded))
+        clicks = await self._enrichment.enrich(decoded.clicks)
+        refused = await self._with_database(
+            lambda: storage.store(self._pool, clicks, decoded.entry_of)
+        )
         dead = [*decoded.dead, *refused]
         count = len(decoded.clicks)
         self._dead_share.add(count + len(decoded.dead), len(dead))

@@ -68,10 +68,10 @@ async def keep_stream(bus: Redis) -> None:
 
 
 async def keep_partitions(pool: Pool) -> None:
-    """Every hour, make the partitions of the week to come."""
+    """Every hour, make the partitions of the week to come and drop visitors of days gone by."""
     while True:
         try:
-            await click_repository.ensure_week(pool)
+            await click_repository.keep_partitions(pool)
             metrics.PARTITIONS_AT.set_to_current_time()
         except OPERATIONAL_ERRORS as error:
             log.warning("keeper.partitions_retry", extra={"error": repr(error)})

@@ -25,6 +25,10 @@ CLICK_TO_ROW_SECONDS = Histogram(
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 600.0),
 )
 RETRIES = Counter("shortwire_ingest_retries_total", "Pauses because a store was away.", ["store"])
+AGENTS_SKIPPED = Counter(
+    "shortwire_ingest_user_agents_skipped_total",
+    "Clicks whose User-Agent was not looked at: too many new ones at once.",
+)
 CLAIMED = Counter("shortwire_ingest_claimed_total", "Entries taken over from other consumers.")
 PARTITIONS = Counter("shortwire_ingest_partitions_made_total", "Missing partitions made.")
 WAITING = Gauge("shortwire_ingest_stream_waiting_entries", "Entries not yet read by the group.")

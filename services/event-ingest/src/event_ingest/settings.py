@@ -1,7 +1,8 @@
 """What an operator may set of event-ingest; read once, in `__main__`."""
 
 import socket
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -12,6 +13,7 @@ class Settings(settings.Settings, frozen=True, kw_only=True):
     """`consumer` must stay the same over restarts: what it left pending is found by it.
 
     Where it is not given it is the host's name; a container's is its own and outlives a restart.
+    `ip_policy` is the redirectors': only with `full` an address that they send is stored.
     """
 
     postgres_dsn: str
@@ -22,5 +24,7 @@ class Settings(settings.Settings, frozen=True, kw_only=True):
     metrics_host: str = "127.0.0.1"
     metrics_port: Annotated[int, msgspec.Meta(ge=1, le=65_535)] = 9102
     claim_idle_seconds: Annotated[float, msgspec.Meta(gt=0)] = 60.0
+    geoip_database: Path | None = None
+    ip_policy: Literal["none", "anonymized", "full"] = "anonymized"
     batch_events: Annotated[int, msgspec.Meta(ge=1, le=20_000)] = 2_000
     log_level: str = "INFO"

@@ -8,38 +8,43 @@ import msgspec
 from asyncpg.exceptions import _base
 
 from event_ingest import click_repository, metrics
-from event_ingest.frames import DeadLetter, Decoded
-from shared.events import Click
+from event_ingest.enrichment import Enriched
+from event_ingest.frames import DeadLetter
 from shared.postgres import Pool
 
 # The server's refusal of a value, and the client's own, which is no subclass of it.
 REFUSED: tuple[type[Exception], ...] = (asyncpg.DataError, _base.DataError)
 
 
-async def store(pool: Pool, decoded: Decoded) -> list[DeadLetter]:
-    """Commit every click that can be stored; return the refused ones. Repeating is harmless."""
+async def store(
+    pool: Pool, clicks: Sequence[Enriched], entry_of: Sequence[bytes]
+) -> list[DeadLetter]:
+    """Commit every click that can be stored; return the refused ones. Repeating is harmless.
+
+    `entry_of` tells the stream entry that each click came in.
+    """
     refused: list[DeadLetter] = []
-    pairs = list(zip(decoded.clicks, decoded.entry_of, strict=True))
+    pairs = list(zip(clicks, entry_of, strict=True))
     if pairs:
         await _store(pool, pairs, refused)
     return refused
 
 
 async def _store(
-    pool: Pool, pairs: Sequence[tuple[Click, bytes]], refused: list[DeadLetter]
+    pool: Pool, pairs: Sequence[tuple[Enriched, bytes]], refused: list[DeadLetter]
 ) -> None:
     started = time.perf_counter()
     try:
-        inserted = await click_repository.insert(pool, [click for click, _ in pairs])
+        inserted = await click_repository.insert(pool, [each for each, _ in pairs])
     except REFUSED as error:
         if len(pairs) == 1:
-            click, entry_id = pairs[0]
+            ((enriched, entry_id),) = pairs
             refused.append(
                 DeadLetter(
                     entry_id=entry_id,
                     reason="refused",
                     explanation=str(error),
-                    payload=msgspec.json.encode(click),
+                    payload=msgspec.json.encode(enriched.click),
                 )
             )
             return
@@ -51,5 +56,5 @@ async def _store(
     metrics.BATCH_EVENTS.observe(len(pairs))
     metrics.STORED.inc(inserted)
     metrics.DUPLICATES.inc(len(pairs) - inserted)
-    oldest = min(click.at for click, _ in pairs).timestamp()
+    oldest = min(each.click.at for each, _ in pairs).timestamp()
     metrics.CLICK_TO_ROW_SECONDS.observe(max(0.0, time.time() - oldest))

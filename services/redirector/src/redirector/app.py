@@ -15,12 +15,14 @@ from redirector.handlers import State, follow, health, ready
 from redirector.hot_path import HotPath
 from redirector.link_follower import LinkFollower
 from redirector.near_cache import NearCache
+from redirector.orphan_counts import OrphanCounts
 from redirector.passwords import Passwords
 from redirector.resolver import MAX_LOADS, Resolver
 from redirector.settings import Settings
 from redirector.visitor_traits import VisitorTraits
 from redirector.visitors import Visitors
 from shared import pool_metrics, postgres, redis_client
+from shared.countries import Countries
 from shared.events import DEFAULT_DOMAIN
 from shared.http import EXCEPTION_HANDLERS, RequestIDMiddleware
 from shared.observation import Answered, ObservationMiddleware
@@ -96,27 +98,31 @@ def create_app(settings: Settings) -> Starlette:
                 address_policy=settings.ip_policy,
                 honour_opt_out=settings.honour_opt_out,
             )
-            traits = VisitorTraits(settings.geoip_database)
+            countries = Countries(settings.geoip_database)
+            orphans = OrphanCounts(bus, DEFAULT_DOMAIN)
             try:
                 async with (
                     clicks.running(),
+                    background(orphans.run(), name="orphans"),
                     background(follower.run(), name="links"),
                     background(CacheSampler(cache, pool).run(), name="sampler"),
                 ):
                     yield {
                         "resolver": resolver,
                         "clicks": clicks,
+                        "orphans": orphans,
                         "hot_path": HotPath(resolver, clicks, visitors),
                         "visitors": visitors,
-                        "traits": traits,
+                        "traits": VisitorTraits(countries),
                         "limits": ClickLimits(bus, pool),
                         "passwords": Passwords(cache),
                     }
                     await resolver.close()
                 await clicks.drain(DRAIN_SECONDS)
+                await orphans.send()
             finally:
                 clicks.close()
-                traits.close()
+                countries.close()
 
     app = Starlette(
         lifespan=lifespan,

@@ -13,6 +13,7 @@ from redirector.click_encoder import link_members, source_members
 from redirector.click_limits import ClickLimits
 from redirector.click_recorder import ClickRecorder
 from redirector.hot_path import HotPath
+from redirector.orphan_counts import OrphanCounts
 from redirector.password_form import password_form, read_password
 from redirector.passwords import Passwords, WrongPassword
 from redirector.request_headers import Headers
@@ -34,6 +35,7 @@ class State(TypedDict):
 
     resolver: Resolver
     clicks: ClickRecorder
+    orphans: OrphanCounts
     hot_path: HotPath
     visitors: Visitors
     traits: VisitorTraits
@@ -102,6 +104,8 @@ class _Visit:
 
     def _refuse_gone(self) -> None:
         record = self._record
+        if record.state == "unknown" and self._request.method == "GET":
+            self._state["orphans"].count(self._code)
         if record.state in {"unknown", "deleted"}:
             raise NotFound("Not found")
         if record.state == "inactive":

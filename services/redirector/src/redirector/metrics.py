@@ -82,6 +82,7 @@ CLICKS_DROPPED = Counter(
 UNWRITTEN_CLICKS = Gauge(
     "shortwire_redirector_unwritten_clicks", "Clicks in memory, because the disk refused them."
 )
+ORPHANS = Counter("shortwire_redirector_orphans_total", "Visits to codes without a link.")
 JOURNAL_ERRORS = Counter(
     "shortwire_redirector_journal_errors_total", "Clicks that the journal's disk refused."
 )
