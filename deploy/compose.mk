@@ -9,7 +9,7 @@ secrets: ## make what is missing in ./secrets
 	@deploy/make-secrets.sh
 
 up: secrets ## build the containers, start them all and wait until they answer
-	@$(COMPOSE) up --build --detach --wait --remove-orphans
+	@deploy/up.sh --build --remove-orphans
 	@deploy/welcome.sh
 
 down: ## stop and remove the containers; their data stays

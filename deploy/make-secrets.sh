@@ -14,11 +14,11 @@ umask 022
 draw() {
     [ -s "$1" ] || od -An -N24 -tx1 /dev/urandom | tr -d ' \n' >"$1"
 }
-# derive FILE PASSWORD TEXT: written where it is missing or older than the password's file. Into
-# the same file, not a new one: a running container goes on seeing the one it was started with.
+# derive FILE TEXT: written where it says something else. Into the same file, not a new one: a
+# running container goes on seeing the one it was started with.
 derive() {
-    if [ ! -s "$1" ] || [ "$2" -nt "$1" ]; then
-        printf '%s\n' "$3" >"$1"
+    if [ "$(cat "$1" 2>/dev/null)" != "$2" ]; then
+        printf '%s\n' "$2" >"$1"
     fi
 }
 sha256() {
@@ -27,12 +27,12 @@ sha256() {
 
 for name in postgres_password redirector_db_password management_db_password ingest_db_password \
     redis_redirector_password redis_management_password redis_ingest_password \
-    redis_operator_password; do
+    redis_autoscaler_password redis_operator_password; do
     draw "$name"
 done
 
 database() {
-    derive "$1_dsn" "$3" "postgres://$2:$(cat "$3")@postgres:5432/shortwire?sslmode=disable"
+    derive "$1_dsn" "postgres://$2:$(cat "$3")@postgres:5432/shortwire?sslmode=disable"
 }
 database owner shortwire postgres_password
 database redirector shortwire_redirector redirector_db_password
@@ -40,14 +40,14 @@ database management shortwire_management management_db_password
 database ingest shortwire_ingest ingest_db_password
 
 redis() {
-    password=redis_$1_password
-    derive "$1_$2_url" "$password" "redis://$1:$(cat "$password")@$2:6379/0"
+    derive "$1_$2_url" "redis://$1:$(cat "redis_$1_password")@$2:6379/0"
 }
 redis redirector cache
 redis redirector bus
 redis management cache
 redis management bus
 redis ingest bus
+redis autoscaler bus
 
 # Who may do what in Redis. Without a user one may only PING, which is the health check.
 commands='+@all -@admin -@dangerous +info'
@@ -55,14 +55,14 @@ user() {  # user NAME RULES
     printf 'user %s on #%s %s\n' "$1" "$(sha256 "redis_$1_password")" "$2"
 }
 nobody='user default on nopass -@all +ping'
-newest=$(ls -t redis_*_password | head -n 1)
-derive cache.acl "$newest" "$nobody
+derive cache.acl "$nobody
 $(user operator '~* &* +@all')
 $(user redirector "~u:* ~l:* $commands")
 $(user management "~* $commands")"
-derive bus.acl "$newest" "$nobody
+derive bus.acl "$nobody
 $(user operator '~* &* +@all')
 $(user redirector "%W~clicks %R~links ~taken:* ~orphans:* $commands")
 $(user management "~* $commands")
-$(user ingest "~clicks ~clicks.dead ~ingest:* ~visitors:* %R~orphans:* $commands")"
+$(user ingest "~clicks ~clicks.dead ~ingest:* ~visitors:* %R~orphans:* $commands")
+$(user autoscaler "%R~clicks ~autoscaler:* $commands")"
 chmod 644 ./*

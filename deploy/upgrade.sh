@@ -2,9 +2,12 @@
 # Replaces what runs by what is checked out, without losing a request: `deploy/upgrade.sh`.
 #
 # The schema first: the release before runs on it, too. Then service after service: new replicas
-# beside the old ones, and only when those are healthy, the old ones go, one by one.
+# beside the old ones, and only when those are healthy, the old ones go, one by one. As many run
+# afterwards as before; the autoscaler waits meanwhile.
 set -eu
 compose=${COMPOSE:-docker compose}
+secrets=${SECRETS_DIR:-./secrets}
+. "$(dirname "$0")/replicas.sh"
 
 replicas() {
     $compose ps --quiet "$1"
@@ -24,12 +27,23 @@ replace() {
         docker rm "$container" >/dev/null
     done
 }
+reload_users() {  # the release may bring one
+    $compose exec -T "$1" redis-cli --user operator --no-auth-warning \
+        --pass "$(cat "$secrets/redis_operator_password")" acl load >/dev/null
+}
 
 $compose build
+keep=$(scale_as_it_is)
+$compose stop autoscaler
 $compose up --detach --no-build --wait postgres cache bus
+reload_users cache
+reload_users bus
 $compose run --rm --no-deps migrate
 for service in event-ingest management redirector; do
     replace "$service"
 done
-# The gateway keeps its port: it is away for about a second, and only if it changed.
-$compose up --detach --no-build --wait --remove-orphans
+# The gateway keeps its port: it is away for about a second, and only if it changed. By itself, or
+# it would be stopped first and started last.
+$compose up --detach --no-build --no-deps --wait gateway
+# shellcheck disable=SC2086 # options are words
+$compose up --detach --no-build --wait --remove-orphans $keep

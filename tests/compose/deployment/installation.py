@@ -16,7 +16,8 @@ from shortwire.servers import LOOPBACK, free_port
 
 ROOT = Path(__file__).parents[3]
 COMMAND_SECONDS = 420.0  # an image is built
-SERVICES = ("gateway", "redirector", "management", "event-ingest", "postgres", "cache", "bus")
+BUILT = ("gateway", "redirector", "management", "event-ingest", "autoscaler")
+SERVICES = (*BUILT, "engine-gate", "postgres", "cache", "bus")
 IMAGE_PREFIX = "shortwire-test"
 
 
@@ -83,6 +84,7 @@ class Installation:
             "SECRETS_DIR": str(self.folder / "secrets"),
             "IMAGE_PREFIX": IMAGE_PREFIX,
             "VERSION": self.versions[-1],
+            "GATEWAY_VERSION": self.versions[0],
             "HTTP_PORT": f"{LOOPBACK}:{self.port}",
             "HTTPS_PORT": f"{LOOPBACK}:{self.tls_port}",
             "PUBLIC_URL": f"http://{LOOPBACK}:{self.port}",
@@ -107,7 +109,7 @@ class Installation:
 
     def remove(self) -> None:
         self.compose("down", "--volumes", "--timeout", "5")
-        images = [f"{IMAGE_PREFIX}/{service}" for service in SERVICES[:4]]
+        images = [f"{IMAGE_PREFIX}/{service}" for service in BUILT]
         tags = [f"{image}:{version}" for image in images for version in self.versions]
         subprocess.run(
             ["docker", "image", "rm", *tags],

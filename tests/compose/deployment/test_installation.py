@@ -16,6 +16,8 @@ from tests.compose.deployment.installation import (
     until,
 )
 
+CONTROL = {"autoscaler", "engine-gate"}
+
 
 def test_a_link_is_made_followed_and_its_click_counted(installation: Installation):
     (code,) = installation.make_links(1, "tour")
@@ -51,7 +53,9 @@ def test_every_container_is_without_privileges(installation: Installation):
     assert {c["Config"]["Labels"]["com.docker.compose.service"] for c in containers} == {*SERVICES}
     for container in containers:
         host = container["HostConfig"]
-        assert int(container["Config"]["User"].split(":")[0]) > 0
+        # The engine's socket belongs to root; who has it is root on the host in any case.
+        has_engine = container["Config"]["Labels"]["com.docker.compose.service"] == "engine-gate"
+        assert (int(container["Config"]["User"].split(":")[0]) == 0) is has_engine
         assert host["ReadonlyRootfs"] is True
         assert host["CapDrop"] == ["ALL"]
         assert not host["CapAdd"]
@@ -60,13 +64,14 @@ def test_every_container_is_without_privileges(installation: Installation):
         assert min(host["Memory"], host["NanoCpus"], host["PidsLimit"]) > 0
         assert host["RestartPolicy"]["Name"] == "unless-stopped"
         assert host["LogConfig"]["Config"]["max-size"] == "10m"
-        assert not [mount for mount in container["Mounts"] if "docker.sock" in mount["Source"]]
+        sockets = [mount for mount in container["Mounts"] if "docker.sock" in mount["Source"]]
+        assert bool(sockets) is has_engine
         # What the engine was told is one thing, what the kernel grants another.
         status = run(["docker", "exec", container["Id"], "cat", "/proc/1/status"])
         facts = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
         assert int(facts["CapPrm"], 16) == int(facts["CapBnd"], 16) == 0
         assert facts["NoNewPrivs"] == "1"
-        assert set(facts["Uid"].split()) != {"0"}
+        assert ("0" in facts["Uid"].split()) is has_engine
 
 
 def test_replicas_have_the_limits_of_their_size(installation: Installation):
@@ -88,9 +93,12 @@ def test_the_gateway_cannot_reach_the_stores(installation: Installation):
     assert networks["redirector"] == networks["management"] == {"app", "stores"}
     for store in ("postgres", "cache", "bus", "event-ingest"):
         assert networks[store] == {"stores"}
-    inner = [f"{installation.name}_app", f"{installation.name}_stores"]
+    assert networks["autoscaler"] == {"stores", "control"}
+    assert networks["engine-gate"] == {"control"}  # and nobody else is on it
+    assert not [s for s, on in networks.items() if "control" in on and s not in CONTROL]
+    inner = [f"{installation.name}_{network}" for network in ("app", "stores", "control")]
     internal = run(["docker", "network", "inspect", "--format", "{{.Internal}}", *inner])
-    assert internal.split() == ["true", "true"]
+    assert internal.split() == ["true"] * 3
 
 
 @pytest.mark.parametrize("store", ["cache", "bus"])
@@ -110,7 +118,7 @@ def test_redis_obeys_only_whom_it_knows(installation: Installation, store: str):
     assert "redis_version" in redirector("info", "server")
 
 
-@pytest.mark.parametrize("service", ["redirector", "management", "event-ingest"])
+@pytest.mark.parametrize("service", ["redirector", "management", "event-ingest", "autoscaler"])
 def test_an_image_holds_no_build_tools(installation: Installation, service: str):
     image = f"{IMAGE_PREFIX}/{service}:{installation.versions[0]}"
     words = "for tool in pip uv gcc cc make git curl wget; do command -v $tool; done; true"
@@ -127,7 +135,7 @@ def test_secrets_are_in_no_environment_and_closed_to_others(installation: Instal
     environments = str([container["Config"]["Env"] for container in installation.inspect()])
 
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    assert len(secrets) == len(set(secrets)) == 8
+    assert len(secrets) == len(set(secrets)) == 9
     assert not [secret for secret in secrets if secret in environments]
 
 

@@ -1,0 +1,1 @@
+"""Keeps as many replicas of each service as its load needs, within bounds."""
