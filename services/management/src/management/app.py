@@ -10,6 +10,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
 from management import (
+    audit_handlers,
     docs_handlers,
     event_handlers,
     home,
@@ -50,6 +51,8 @@ ROUTES = [
         put=user_handlers.update_user,
         delete=user_handlers.delete_user,
     ),
+    *route("/users/{user_id}/audit", get=audit_handlers.list_audit_records_of_user),
+    *route("/admin/audit", get=audit_handlers.list_audit_records),
     *route("/users/{user_id}/keys", get=key_handlers.list_keys, post=key_handlers.create_key),
     *route("/users/{user_id}/keys/{key_id}", delete=key_handlers.revoke_key),
     *route("/urls", get=url_handlers.list_urls, post=url_handlers.create_url),

@@ -61,11 +61,25 @@ NEW = fields.Body(
 CHANGES = fields.Body(checks=CHECKS, example={"event_type": "scan"}, needs_one=True)
 
 
+@fields.accepts(
+    type="string",
+    enum=["actor"],
+    description="`actor`: who made a change, where a key was asked for: `user_id` and `key_id`.",
+)
+def _inclusion(value: str) -> str:
+    if value != "actor":
+        raise ValueError("must be actor")
+    return value
+
+
+INCLUDE = {"include": _inclusion}
+
+
 @operation(
     list[Event],
     example=[SCAN],
     headers=("Link",),
-    query=pages.parameters(DEFAULT_PER_PAGE, FILTERS),
+    query=pages.parameters(DEFAULT_PER_PAGE, FILTERS | INCLUDE),
 )
 async def list_events(request: Request[State]) -> Response:
     """Return a page of events; an owner sees their own."""
@@ -73,7 +87,7 @@ async def list_events(request: Request[State]) -> Response:
     filters = pages.read_filters(request, FILTERS)
     async with connection(request.state["pool"]) as lent:
         events = await event_repository.find_page(lent, page, filters, principal_of(request).owner)
-    return pages.answer(request, page, events)
+    return pages.answer(request, page, [_shown(request, event) for event in events])
 
 
 @operation(Event, status=201, example=SCAN, headers=("Location",), body=NEW, errors=(NotFound,))
@@ -91,10 +105,11 @@ async def create_event(request: Request[State]) -> Response:
         )
         (event_id,) = await event_repository.insert(lent, [new])
         event = await event_repository.find(lent, event_id, None)
-    return JSONResponse(event, 201, {"Location": f"/events/{event_id}"})
+    assert event is not None
+    return JSONResponse(_shown(request, event), 201, {"Location": f"/events/{event_id}"})
 
 
-@operation(Event, example=SCAN)
+@operation(Event, example=SCAN, query={"include": _inclusion.schema})
 async def read_event(request: Request[State]) -> Response:
     """Return one event."""
     event_id = path_id(request, "event_id", MISSING)
@@ -102,7 +117,7 @@ async def read_event(request: Request[State]) -> Response:
         event = await event_repository.find(lent, event_id, principal_of(request).owner)
     if event is None:
         raise NotFound(MISSING)
-    return JSONResponse(event)
+    return JSONResponse(_shown(request, event))
 
 
 @operation(Event, example=SCAN, body=CHANGES, errors=(Forbidden,))
@@ -118,7 +133,16 @@ async def update_event(request: Request[State]) -> Response:
             raise NotFound(MISSING)
         await _check_references(lent, changes, None)
         await event_repository.update(lent, event_id, changes)
-        return JSONResponse(await event_repository.find(lent, event_id, None))
+        event = await event_repository.find(lent, event_id, None)
+    assert event is not None
+    return JSONResponse(_shown(request, event))
+
+
+def _shown(request: Request[State], event: Event) -> Event:
+    """Leave out who made the change unless it is asked for: clients know an event's keys."""
+    if pages.read_filters(request, INCLUDE):
+        return event
+    return msgspec.structs.replace(event, actor=msgspec.UNSET)
 
 
 async def _check_references(lent: Connection, values: dict[str, Any], owner: int | None) -> None:

@@ -10,9 +10,17 @@ from typing import Any
 import asyncpg
 import msgspec
 
+from management import actors
 from management.fields import Moment
 from management.pages import Page
 from shared.postgres import Connection
+
+
+class EventActor(msgspec.Struct, frozen=True):
+    """Who made the change: a user, none for an administrator who is none, and the key used."""
+
+    user_id: int | None
+    key_id: int
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -24,6 +32,7 @@ class Event(msgspec.Struct, frozen=True):
     event_type: str
     timestamp: Moment
     details: dict[str, Any]
+    actor: EventActor | msgspec.UnsetType = msgspec.UNSET
 
 
 class NewEvent(msgspec.Struct, frozen=True):
@@ -37,7 +46,8 @@ class NewEvent(msgspec.Struct, frozen=True):
 
 _SHOWN = """
     SELECT e.id, url.id AS url_id, owner.id AS user_id, e.event_type,
-           e.at AT TIME ZONE 'UTC' AS timestamp, coalesce(e.details, '{}')::text AS details
+           e.at AT TIME ZONE 'UTC' AS timestamp, coalesce(e.details, '{}')::text AS details,
+           e.actor_user_id, e.actor_key_id
       FROM events AS e
       LEFT JOIN urls AS url ON url.id = e.url_id AND url.deleted_at IS NULL
       LEFT JOIN users AS owner ON owner.id = e.user_id
@@ -45,6 +55,7 @@ _SHOWN = """
 
 
 def _event(row: asyncpg.Record) -> Event:
+    key_id = row["actor_key_id"]
     return Event(
         row["id"],
         row["url_id"],
@@ -52,6 +63,7 @@ def _event(row: asyncpg.Record) -> Event:
         row["event_type"],
         row["timestamp"],
         msgspec.json.decode(row["details"]),
+        msgspec.UNSET if key_id is None else EventActor(row["actor_user_id"], key_id),
     )
 
 
@@ -95,8 +107,8 @@ async def find(connection: Connection, event_id: int, owner: int | None) -> Even
 
 
 INSERT = """
-    INSERT INTO events (event_type, url_id, user_id, details)
-    SELECT event_type, url_id, user_id, details::jsonb
+    INSERT INTO events (event_type, url_id, user_id, details, actor_user_id, actor_key_id)
+    SELECT event_type, url_id, user_id, details::jsonb, $5, $6
       FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[])
         AS new (event_type, url_id, user_id, details)
     RETURNING id
@@ -105,12 +117,18 @@ ENSURE_PARTITION = "SELECT ensure_events_partition(now())"
 
 
 async def insert(connection: Connection, events: Sequence[NewEvent]) -> list[int]:
-    """Add events of this moment, within the caller's transaction; return their ids."""
+    """Add events of this moment, by who asks now; return their ids.
+
+    Runs within the caller's transaction.
+    """
+    actor = actors.current()
     columns = (
         [event.event_type for event in events],
         [event.url_id for event in events],
         [event.user_id for event in events],
         [msgspec.json.encode(event.details).decode() for event in events],
+        actor.user_id,
+        actor.key_id,
     )
     try:
         async with connection.transaction():

@@ -9,10 +9,10 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from management import fields, key_repository, scopes, user_repository
+from management import audit_repository, fields, key_repository, scopes, user_repository
 from management.auth import Principal, new_secret
 from management.bodies import read_object
-from management.connections import connection
+from management.connections import connection, transaction
 from management.errors import Conflict, Forbidden, Invalid, NotFound
 from management.key_repository import Key, NewKey
 from management.resources import State, operation, path_id, principal_of
@@ -80,7 +80,7 @@ async def create_key(request: Request[State]) -> Response:
     principal.require(scope)
     expires_at = _expiry(values, principal)
     secret = new_secret()
-    async with connection(request.state["pool"]) as lent:
+    async with transaction(request.state["pool"]) as lent:
         try:
             key = await key_repository.insert(
                 lent,
@@ -95,6 +95,10 @@ async def create_key(request: Request[State]) -> Response:
             )
         except asyncpg.ForeignKeyViolationError:
             raise NotFound("User not found") from None
+        facts = {"name": key.name, "scope": key.scope}
+        await audit_repository.insert(
+            lent, "key.created", user_id=user_id, subject_id=key.id, details=facts
+        )
     return JSONResponse(ShownKey(**msgspec.structs.asdict(key), key=secret.key), 201)
 
 
@@ -103,9 +107,10 @@ async def revoke_key(request: Request[State]) -> Response:
     """Make a key useless from now on."""
     user_id = _user_id(request)
     key_id = path_id(request, "key_id", "Key not found")
-    async with connection(request.state["pool"]) as lent:
+    async with transaction(request.state["pool"]) as lent:
         if not await key_repository.revoke(lent, key_id, user_id):
             raise NotFound("Key not found")
+        await audit_repository.insert(lent, "key.revoked", user_id=user_id, subject_id=key_id)
     return Response(status_code=204)
 
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import asyncpg
 import msgspec
 
-from management import fields, key_repository
+from management import audit_repository, fields, key_repository
 from management.auth import new_secret
 from management.errors import Conflict
 from management.key_repository import ListedKey, NewKey
@@ -19,6 +19,7 @@ from shared import settings
 from shared.postgres import Connection
 
 TIMEOUT_SECONDS = 10.0
+BY_COMMAND = {"by": "command line"}  # of the audit's records: no key asked for it
 DURATION = re.compile(r"(\d{1,5})([dh])\Z")
 INTRODUCTION = """\
 Make, list and revoke the keys of the API. The database is named by POSTGRES_DSN; `shortwire keys`
@@ -71,17 +72,20 @@ async def create(
 ) -> MadeKey:
     """Make a key; raises `asyncpg.ForeignKeyViolationError` for an unknown user."""
     secret = new_secret()
-    key = await key_repository.insert(
-        connection,
-        NewKey(
-            user_id=user_id,
-            name=name,
-            prefix=secret.prefix,
-            secret_hash=secret.secret_hash,
-            scope=scope,
-            expires_at=expires_at,
-        ),
+    new = NewKey(
+        user_id=user_id,
+        name=name,
+        prefix=secret.prefix,
+        secret_hash=secret.secret_hash,
+        scope=scope,
+        expires_at=expires_at,
     )
+    async with connection.transaction():
+        key = await key_repository.insert(connection, new)
+        facts = {"name": name, "scope": scope, **BY_COMMAND}
+        await audit_repository.insert(
+            connection, "key.created", user_id=user_id, subject_id=key.id, details=facts
+        )
     return MadeKey(key.id, key.name, key.scope, user_id, key.expires_at, secret.key)
 
 
@@ -164,8 +168,12 @@ async def _list(connection: Connection, arguments: argparse.Namespace) -> str:
 
 
 async def _revoke(connection: Connection, arguments: argparse.Namespace) -> str:
-    if not await key_repository.revoke(connection, arguments.id, None):
-        raise SystemExit(f"There is no key {arguments.id}, or it is revoked already.")
+    async with connection.transaction():
+        if not await key_repository.revoke(connection, arguments.id, None):
+            raise SystemExit(f"There is no key {arguments.id}, or it is revoked already.")
+        await audit_repository.insert(
+            connection, "key.revoked", user_id=None, subject_id=arguments.id, details=BY_COMMAND
+        )
     return _json(Revoked(arguments.id)) if arguments.json else f"Key {arguments.id} is revoked."
 
 

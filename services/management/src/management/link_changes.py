@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 
 from management import (
     announcer,
+    audit_repository,
     event_repository,
     outbox_repository,
     short_codes,
@@ -79,6 +80,9 @@ class LinkChanges:
             url_ids = await url_repository.lock_of_user(connection, user_id)
             changes = await _trash(connection, url_ids) if url_ids else []
             await user_repository.delete(connection, user_id)
+            await audit_repository.insert(
+                connection, "user.deleted", user_id=user_id, subject_id=user_id
+            )
         await announcer.try_at_once(self._cache, self._bus, changes)
 
 

@@ -12,7 +12,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from management import fields
+from management import actors, fields
+from management.actors import Actor
 from management.auth import Guard, Principal
 from management.bodies import Upload
 from management.descriptions import NOTHING, Description, Path
@@ -110,6 +111,7 @@ class Resource:
             principal = await request.state["guard"].principal(request.headers)
             principal.require_method(request.method)
             request.scope["principal"] = principal
+            actors.act_as(Actor(principal.user_id, principal.key_id, request.scope["request_id"]))
         return await handler(request)
 
 

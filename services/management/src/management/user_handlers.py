@@ -4,7 +4,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from management import fields, pages, user_import, user_repository
+from management import audit_repository, fields, pages, user_import, user_repository
 from management.bodies import Upload, read_object, read_upload
 from management.connections import connection, transaction
 from management.errors import Conflict, Forbidden, Invalid, Malformed, NotFound
@@ -62,8 +62,9 @@ async def create_user(request: Request[State]) -> Response:
     """Add a user."""
     principal_of(request).require_admin()
     values = NEW.read(await read_object(request))
-    async with connection(request.state["pool"]) as lent:
+    async with transaction(request.state["pool"]) as lent:
         user = await user_repository.insert(lent, values["username"], values["email"])
+        await audit_repository.insert(lent, "user.created", user_id=user.id, subject_id=user.id)
     return JSONResponse(user, 201, {"Location": f"/users/{user.id}"})
 
 
@@ -84,11 +85,15 @@ async def update_user(request: Request[State]) -> Response:
     values = CHANGES.read(await read_object(request))
     if not values:
         raise Malformed("Nothing to change: give username or email")
-    async with connection(request.state["pool"]) as lent:
-        user = await user_repository.update(
-            lent, user_id, values.get("username"), values.get("email")
+    async with transaction(request.state["pool"]) as lent:
+        user = _found(
+            await user_repository.update(lent, user_id, values.get("username"), values.get("email"))
         )
-    return JSONResponse(_found(user))
+        facts = {"changed": sorted(values)}
+        await audit_repository.insert(
+            lent, "user.updated", user_id=user_id, subject_id=user_id, details=facts
+        )
+    return JSONResponse(user)
 
 
 @operation(status=204)
@@ -109,6 +114,8 @@ async def import_users(request: Request[State]) -> Response:
     if users:
         async with transaction(request.state["pool"]) as lent:
             await user_repository.import_all(lent, users)
+            facts = {"rows": len(users)}
+            await audit_repository.insert(lent, "users.imported", user_id=None, details=facts)
     return JSONResponse(Imported(len(users), len(users)))
 
 
