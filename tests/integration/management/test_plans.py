@@ -107,6 +107,8 @@ async def test_no_list_of_events_scans_a_partition(
         {"is_active": True},
         {"short_code": "code77"},
         {"user_id": 7, "is_active": False},
+        {"archived": "true"},
+        {"archived": "all", "user_id": 7},
     ],
 )
 async def test_no_list_of_urls_scans_the_table(large: Pool, filters: dict[str, Any]):

@@ -23,6 +23,7 @@ from management import (
 )
 from management.auth import Guard
 from management.key_uses import KeyUses
+from management.passwords import Passwords
 from management.relay import Relay
 from management.resources import State, paths_of, route
 from management.settings import Settings
@@ -112,6 +113,7 @@ def create_app(settings: Settings) -> Starlette:
                     "cache": cache,
                     "bus": bus,
                     "guard": Guard(pool, settings.auth, uses),
+                    "passwords": Passwords(),
                     "own_hosts": frozenset({urlsplit(settings.public_url).hostname or ""}),
                     "openapi": document,
                 }

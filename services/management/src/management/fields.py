@@ -133,19 +133,27 @@ def json_object(value: object) -> dict[str, Any]:
 @accepts(
     type="string",
     maxLength=40,
-    description="An ISO 8601 time to come; without an offset it is UTC.",
+    description="An ISO 8601 time; without an offset it is UTC.",
     examples=["2030-01-01T00:00:00"],
 )
-def future_time(value: object) -> datetime:
-    """Accept an ISO 8601 time to come; without an offset it is UTC."""
+def moment(value: object) -> datetime:
+    """Accept an ISO 8601 time and return it in UTC; without an offset it is UTC."""
     try:
-        moment = datetime.fromisoformat(str(text(40)(value)))
-    except ValueError:
+        given = datetime.fromisoformat(str(text(40)(value)))
+        return given.astimezone(UTC) if given.tzinfo else given.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         raise ValueError("must be an ISO 8601 time") from None
-    moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-    if moment <= datetime.now(UTC):
+
+
+@accepts(
+    **{**moment.schema, "description": "An ISO 8601 time to come; without an offset it is UTC."}
+)
+def future_time(value: object) -> datetime:
+    """Accept an ISO 8601 time to come and return it in UTC."""
+    given: datetime = moment(value)
+    if given <= datetime.now(UTC):
         raise ValueError("must be in the future")
-    return moment
+    return given
 
 
 def check_fields(

@@ -1,7 +1,7 @@
 """Create, change and delete links: row, event and outbox in one transaction, then announce."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -19,9 +19,9 @@ from management import (
 from management.connections import transaction
 from management.errors import Conflict, NotFound
 from management.event_repository import NewEvent
-from management.url_repository import Url, VersionedUrl
+from management.url_repository import Content, VersionedUrl
 from shared.errors import Unavailable
-from shared.events import DEFAULT_DOMAIN, LinkChanged, LinkRecord
+from shared.events import DEFAULT_DOMAIN, LinkChanged
 from shared.postgres import Connection, Pool
 
 GENERATE_ATTEMPTS = 10  # of 62^6 codes: a tenth collision in a row means something else is wrong
@@ -36,33 +36,34 @@ class LinkChanges:
         self._cache = cache
         self._bus = bus
 
-    async def create(self, user_id: int, target: str, title: str | None, code: str | None) -> Url:
+    async def create(self, user_id: int, code: str | None, content: Content) -> VersionedUrl:
         """Add a link; raises `Conflict` for a taken code and `Malformed` for an unknown user."""
         async with transaction(self._pool) as connection:
-            link = await _insert(connection, user_id, target, title, code)
+            link = await _insert(connection, user_id, code, content)
             url = link.url
             details = {"short_code": url.short_code, "original_url": url.original_url}
             changes = await _log(connection, "created", [link], [details])
         await announcer.try_at_once(self._cache, self._bus, changes)
-        return url
+        return link
 
-    async def update(self, url_id: int, owner: int | None, wanted: dict[str, Any]) -> Url:
-        """Change a link's given fields; raises `NotFound`."""
+    async def update(self, url_id: int, owner: int | None, wanted: dict[str, Any]) -> VersionedUrl:
+        """Change what is given of a link's `Content`; raises `NotFound`."""
         async with transaction(self._pool) as connection:
             old = await url_repository.lock(connection, url_id, owner)
             if old is None:
                 raise NotFound("URL not found")
+            content = old.content
             changed = {
-                name: value for name, value in wanted.items() if getattr(old.url, name) != value
+                name: value for name, value in wanted.items() if getattr(content, name) != value
             }
             if not changed:
-                return (await url_repository.touch(connection, url_id)).url
+                return await url_repository.touch(connection, url_id)
             new = await url_repository.update(
-                connection, msgspec.structs.replace(old.url, **changed)
+                connection, url_id, msgspec.structs.replace(content, **changed)
             )
-            changes = await _log(connection, "updated", [new], [changed])
+            changes = await _log(connection, "updated", [new], [_told(changed)])
         await announcer.try_at_once(self._cache, self._bus, changes)
-        return new.url
+        return new
 
     async def delete(self, url_id: int, owner: int | None) -> None:
         """Put a link in the trash; raises `NotFound`."""
@@ -87,21 +88,29 @@ class LinkChanges:
 
 
 async def _insert(
-    connection: Connection, user_id: int, target: str, title: str | None, code: str | None
+    connection: Connection, user_id: int, code: str | None, content: Content
 ) -> VersionedUrl:
     if code is not None:
-        link = await url_repository.insert(connection, DEFAULT_DOMAIN, code, user_id, target, title)
+        link = await url_repository.insert(connection, DEFAULT_DOMAIN, code, user_id, content)
         if link is None:
             message = "This short code is taken"
             raise Conflict(message, {"short_code": message})
         return link
     for _ in range(GENERATE_ATTEMPTS):
         link = await url_repository.insert(
-            connection, DEFAULT_DOMAIN, short_codes.generate(), user_id, target, title
+            connection, DEFAULT_DOMAIN, short_codes.generate(), user_id, content
         )
         if link is not None:
             return link
     raise Unavailable("No free short code was found, please try again")
+
+
+def _told(changed: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the changed fields as the API shows them: of a password, whether there is one."""
+    told = dict(changed)
+    if "password_hash" in told:
+        told["has_password"] = told.pop("password_hash") is not None
+    return told
 
 
 async def _trash(connection: Connection, url_ids: list[int]) -> list[LinkChanged]:
@@ -129,21 +138,10 @@ async def _log(
 
 
 def _change(operation: Operation, link: VersionedUrl) -> LinkChanged:
-    now = time.time()
-    url = link.url
-    active = "active" if url.is_active else "inactive"
-    record = LinkRecord(
-        version=link.version,
-        state="deleted" if operation == "deleted" else active,  # type: ignore[arg-type]
-        cached_at=now,
-        url_id=url.id,
-        user_id=url.user_id,
-        target=url.original_url,
-    )
     return LinkChanged(
-        code=url.short_code,
+        code=link.url.short_code,
         domain=link.domain_id,
         operation=operation,
-        record=record,
-        committed_at=now,
+        record=link.record,
+        committed_at=time.time(),
     )

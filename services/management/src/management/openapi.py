@@ -121,6 +121,8 @@ def _schemas(
     for each in _objects([*schemas, components]):
         if isinstance(text := each.get("description"), str):
             each["description"] = " ".join(text.split())  # a docstring's lines
+        if isinstance(default := each.get("default"), tuple):
+            each["default"] = list(default)  # as JSON has it
     return dict(zip([*types, Error], schemas, strict=True)), dict(sorted(components.items()))
 
 

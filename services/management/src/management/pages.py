@@ -93,6 +93,19 @@ def parse_boolean(value: str) -> bool:
     return value == "true"
 
 
+@fields.accepts(
+    type="string",
+    enum=["true", "false", "all"],
+    default="false",
+    description="Whether to show archived ones: only these, none of these, or both.",
+)
+def parse_archived(value: str) -> str:
+    """Read `true`, `false` or `all`."""
+    if value not in {"true", "false", "all"}:
+        raise ValueError("must be true, false or all")
+    return value
+
+
 @fields.accepts(**fields.text(fields.MAX_TITLE).schema)
 def parse_text(value: str) -> str:
     """Read a short text."""

@@ -19,6 +19,7 @@ from management.bodies import Upload
 from management.descriptions import NOTHING, Description, Path
 from management.errors import NotFound
 from management.fields import Body, Schema
+from management.passwords import Passwords
 from shared.errors import DomainError
 from shared.postgres import Pool
 
@@ -30,6 +31,7 @@ class State(TypedDict):
     cache: Redis
     bus: Redis
     guard: Guard
+    passwords: Passwords
     own_hosts: frozenset[str]
     openapi: bytes
 

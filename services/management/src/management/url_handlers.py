@@ -1,18 +1,19 @@
 """`/urls`: create, read, change, delete."""
 
+from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from management import fields, pages, short_codes, targets, url_repository
+from management import fields, link_options, pages, short_codes, targets, url_repository
 from management.bodies import read_object
 from management.connections import connection
 from management.errors import Conflict, Forbidden, Invalid, Malformed, NotFound
 from management.link_changes import LinkChanges
 from management.resources import State, operation, path_id, principal_of
-from management.url_repository import Url
+from management.url_repository import Content, Url
 from shared.http import JSONResponse
 
 DEFAULT_PER_PAGE = 100
@@ -21,6 +22,7 @@ FILTERS = {
     "user_id": pages.parse_id,
     "is_active": pages.parse_boolean,
     "short_code": pages.parse_text,
+    "archived": pages.parse_archived,
 }
 HELLO = Url(
     id=1,
@@ -38,6 +40,7 @@ NEW = fields.Body(
         "original_url": targets.anywhere,
         "title": fields.title,
         "short_code": fields.optional(short_codes.custom),
+        **link_options.checks(targets.anywhere, link_options.new_expires_at),
     },
     example={"user_id": 1, "original_url": "https://example.com/hello", "short_code": "hello"},
     required=frozenset({"user_id", "original_url"}),
@@ -49,6 +52,7 @@ CHANGES = fields.Body(
         "title": fields.title,
         "is_active": fields.boolean,
         "original_url": targets.anywhere,
+        **link_options.checks(targets.anywhere, link_options.expires_at),
     },
     example={"title": "Hello", "is_active": False},
     needs_one=True,
@@ -62,7 +66,7 @@ CHANGES = fields.Body(
     query=pages.parameters(DEFAULT_PER_PAGE, FILTERS),
 )
 async def list_urls(request: Request[State]) -> Response:
-    """Return a page of URLs; an owner sees their own."""
+    """Return a page of URLs; an owner sees their own, and archived ones if asked for."""
     page = pages.read_page(request, DEFAULT_PER_PAGE)
     filters = pages.read_filters(request, FILTERS)
     async with connection(request.state["pool"]) as lent:
@@ -82,9 +86,9 @@ async def create_url(request: Request[State]) -> Response:
     values = _not_to_us(NEW, request).read(body)
     if owner is not None and values["user_id"] != owner:
         raise Forbidden("user_id must be your own")
-    url = await _changes(request).create(
-        values["user_id"], values["original_url"], values.get("title"), values.get("short_code")
-    )
+    user_id, code = values.pop("user_id"), values.pop("short_code", None)
+    content = Content(**await _content(request, values))
+    url = (await _changes(request).create(user_id, code, content)).url
     return JSONResponse(url, 201, {"Location": f"/urls/{url.id}"})
 
 
@@ -93,21 +97,22 @@ async def read_url(request: Request[State]) -> Response:
     """Return one URL."""
     url_id = path_id(request, "url_id", MISSING)
     async with connection(request.state["pool"]) as lent:
-        url = await url_repository.find(lent, url_id, principal_of(request).owner)
-    if url is None:
+        link = await url_repository.find(lent, url_id, principal_of(request).owner)
+    if link is None:
         raise NotFound(MISSING)
-    return JSONResponse(url)
+    return JSONResponse(link.url)
 
 
 @operation(Url, example=HELLO, body=CHANGES)
 async def update_url(request: Request[State]) -> Response:
-    """Change a URL's title, target or state."""
+    """Change what is given of a URL; null takes an option back."""
     url_id = path_id(request, "url_id", MISSING)
     wanted = _not_to_us(CHANGES, request).read(await read_object(request))
     if not wanted:
-        raise Malformed("Nothing to change: give title, is_active or original_url")
+        raise Malformed(f"Nothing to change: give any of {', '.join(CHANGES.checks)}")
     owner = principal_of(request).owner
-    return JSONResponse(await _changes(request).update(url_id, owner, wanted))
+    wanted = await _content(request, wanted)
+    return JSONResponse((await _changes(request).update(url_id, owner, wanted)).url)
 
 
 @operation(status=204)
@@ -123,11 +128,19 @@ def _changes(request: Request[State]) -> LinkChanges:
     return LinkChanges(state["pool"], state["cache"], state["bus"])
 
 
+async def _content(request: Request[State], values: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of a `Content` that `values` give: of a password, its hash."""
+    content = dict(values)
+    if "password" in content:
+        password = content.pop("password")
+        hasher = request.state["passwords"]
+        content["password_hash"] = None if password is None else await hasher.hash(password)
+    return content
+
+
 def _not_to_us(body: fields.Body, request: Request[State]) -> fields.Body:
     """Refuse targets on hosts of ours, too; the host we are reached by is one of them."""
     reached_by = urlsplit(f"//{request.headers.get('host', '')}").netloc.partition(":")[0].lower()
-    own_hosts = request.state["own_hosts"] | {reached_by}
-
-    return msgspec.structs.replace(
-        body, checks={**body.checks, "original_url": targets.outside(own_hosts)}
-    )
+    target = targets.outside(request.state["own_hosts"] | {reached_by})
+    checks = {**body.checks, "original_url": target, "rules": link_options.rules(target)}
+    return msgspec.structs.replace(body, checks=checks)

@@ -1,6 +1,7 @@
 """The `urls` table: every change draws a new version."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import asyncpg
@@ -9,11 +10,13 @@ import msgspec
 from management.errors import Malformed
 from management.fields import Moment
 from management.pages import Page
+from shared import link_rows
+from shared.events import LinkRecord, RedirectStatus, Rule
 from shared.postgres import Connection
 
 
-class Url(msgspec.Struct, frozen=True):
-    """A URL as the API shows it; times are UTC, without offset."""
+class Url(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A URL as the API shows it; times are UTC, without offset. Options appear where set."""
 
     id: int
     user_id: int
@@ -23,41 +26,115 @@ class Url(msgspec.Struct, frozen=True):
     is_active: bool
     created_at: Moment
     updated_at: Moment
+    expires_at: Moment | None = None
+    max_clicks: int | None = None
+    has_password: bool = False
+    redirect_type: RedirectStatus | None = None
+    cache_seconds: int | None = None
+    forward_query: bool = False
+    tags: tuple[str, ...] = ()
+    notes: str | None = None
+    rules: tuple[Rule, ...] = ()
+    archived: bool = False
+
+
+class Content(msgspec.Struct, frozen=True, kw_only=True):
+    """What an owner sets of a URL; what is not given is as a plain link has it."""
+
+    original_url: str
+    title: str | None = None
+    is_active: bool = True
+    expires_at: datetime | None = None  # UTC, without offset
+    max_clicks: int | None = None
+    password_hash: str | None = None
+    redirect_type: RedirectStatus | None = None
+    cache_seconds: int | None = None
+    forward_query: bool = False
+    tags: tuple[str, ...] = ()
+    notes: str | None = None
+    rules: tuple[Rule, ...] = ()
+    archived: bool = False
 
 
 class VersionedUrl(msgspec.Struct, frozen=True):
-    """A URL with what only we need to know."""
+    """A URL, and what redirectors have to know of it."""
 
     url: Url
-    version: int
+    record: LinkRecord
     domain_id: int
 
+    @property
+    def content(self) -> Content:
+        """What its owner has set."""
+        shown = {name: getattr(self.url, name) for name in _SHOWN_CONTENT}
+        return Content(password_hash=self.record.password_hash, **shown)
 
-_COLUMNS = """
-    id, user_id, short_code, original_url, title, is_active,
-    created_at AT TIME ZONE 'UTC' AS created_at, updated_at AT TIME ZONE 'UTC' AS updated_at
+
+_SHOWN_CONTENT = [name for name in Content.__struct_fields__ if name != "password_hash"]
+_COLUMNS = f"""
+    {link_rows.COLUMNS}, domain_id, short_code, title, created_at, updated_at, tags, notes,
+    archived_at
 """
-_VERSIONED = f"{_COLUMNS}, version, domain_id"
+
+
+def _url(row: asyncpg.Record) -> Url:
+    return Url(
+        id=row["id"],
+        user_id=row["user_id"],
+        short_code=row["short_code"],
+        original_url=row["original_url"],
+        title=row["title"],
+        is_active=row["is_active"],
+        created_at=row["created_at"].replace(tzinfo=None),
+        updated_at=row["updated_at"].replace(tzinfo=None),
+        expires_at=row["expires_at"] and row["expires_at"].replace(tzinfo=None),
+        max_clicks=row["max_clicks"],
+        has_password=row["password_hash"] is not None,
+        redirect_type=row["redirect_status"],
+        cache_seconds=row["cache_seconds"],
+        forward_query=row["forward_query"],
+        tags=tuple(row["tags"]),
+        notes=row["notes"],
+        rules=link_rows.rules_of(row),
+        archived=row["archived_at"] is not None,
+    )
 
 
 def _versioned(row: asyncpg.Record) -> VersionedUrl:
-    return VersionedUrl(msgspec.convert(row, Url), row["version"], row["domain_id"])
+    return VersionedUrl(_url(row), link_rows.record_of(row), row["domain_id"])
+
+
+# What `Content` holds, and the parameters that bring it, $1 to $13.
+_CONTENT_COLUMNS = """
+    original_url, title, is_active, expires_at, max_clicks, password_hash, redirect_status,
+    cache_seconds, forward_query, tags, notes, rules, archived_at
+"""
+_CONTENT = """
+    $1, $2, $3, $4::timestamp AT TIME ZONE 'UTC', $5, $6, $7, $8, $9, $10, $11, $12,
+    CASE WHEN $13 THEN {archived_at} END
+"""
+
+
+def _arguments(content: Content) -> list[Any]:
+    values = msgspec.structs.asdict(content)
+    rules = msgspec.json.encode(content.rules).decode() if content.rules else None
+    return list({**values, "tags": list(content.tags), "rules": rules}.values())
 
 
 INSERT = f"""
-    INSERT INTO urls (domain_id, short_code, user_id, original_url, title)
-    VALUES ($1, $2, $3, $4, $5)
+    INSERT INTO urls ({_CONTENT_COLUMNS}, domain_id, short_code, user_id)
+    VALUES ({_CONTENT.format(archived_at="now()")}, $14, $15, $16)
         ON CONFLICT (domain_id, short_code) DO NOTHING
-    RETURNING {_VERSIONED}
+    RETURNING {_COLUMNS}
 """  # noqa: S608
 
 
 async def insert(
-    connection: Connection, domain: int, code: str, user_id: int, target: str, title: str | None
+    connection: Connection, domain: int, code: str, user_id: int, content: Content
 ) -> VersionedUrl | None:
     """Add a URL; None where the code is taken. Raises `Malformed` for an unknown user."""
     try:
-        row = await connection.fetchrow(INSERT, domain, code, user_id, target, title)
+        row = await connection.fetchrow(INSERT, *_arguments(content), domain, code, user_id)
     except asyncpg.ForeignKeyViolationError:
         raise Malformed("User not found", {"user_id": "User not found"}) from None
     return None if row is None else _versioned(row)
@@ -69,23 +146,28 @@ SELECT = f"""
 """  # noqa: S608
 
 
-async def find(connection: Connection, url_id: int, owner: int | None) -> Url | None:
+async def find(connection: Connection, url_id: int, owner: int | None) -> VersionedUrl | None:
     """Return a live URL, of `owner` if given, or None."""
     row = await connection.fetchrow(SELECT, url_id, owner)
-    return None if row is None else msgspec.convert(row, Url)
+    return None if row is None else _versioned(row)
 
 
 _FILTERS = {"user_id": "user_id = ", "is_active": "is_active = ", "short_code": "short_code = "}
+_ARCHIVED = {"false": "archived_at IS NULL", "true": "archived_at IS NOT NULL", "all": "true"}
 
 
 async def find_page(
     connection: Connection, page: Page, filters: Mapping[str, Any], owner: int | None
 ) -> list[Url]:
-    """Return the page's URLs, of `owner` if given, and one more where there is a next page."""
+    """Return the page's URLs, of `owner` if given, and one more where there is a next page.
+
+    The filter `archived` is `true`, `false` or `all`; without it archived ones are left out.
+    """
     # Only the conditions that are asked for: "$1 IS NULL OR …" would hide the index of each.
-    conditions = ["deleted_at IS NULL", "id > $1"]
+    wanted = dict(filters)
+    conditions = ["deleted_at IS NULL", _ARCHIVED[wanted.pop("archived", "false")], "id > $1"]
     arguments: list[Any] = [page.after, page.limit + 1, page.offset]
-    for name, value in filters.items():
+    for name, value in wanted.items():
         arguments.append(value)
         conditions.append(f"{_FILTERS[name]}${len(arguments)}")
     if owner is not None:
@@ -95,11 +177,11 @@ async def find_page(
         SELECT {_COLUMNS} FROM urls WHERE {" AND ".join(conditions)}
          ORDER BY id LIMIT $2 OFFSET $3
     """  # noqa: S608
-    return msgspec.convert(await connection.fetch(query, *arguments), list[Url])
+    return [_url(row) for row in await connection.fetch(query, *arguments)]
 
 
 LOCK = f"""
-    SELECT {_VERSIONED} FROM urls
+    SELECT {_COLUMNS} FROM urls
      WHERE id = $1 AND deleted_at IS NULL AND ($2::bigint IS NULL OR user_id = $2)
        FOR UPDATE
 """  # noqa: S608
@@ -113,22 +195,23 @@ async def lock(connection: Connection, url_id: int, owner: int | None) -> Versio
 
 UPDATE = f"""
     UPDATE urls
-       SET original_url = $2, title = $3, is_active = $4, updated_at = clock_timestamp(),
-           version = nextval('url_version_seq')
-     WHERE id = $1
-    RETURNING {_VERSIONED}
+       SET ({_CONTENT_COLUMNS}, updated_at, version)
+           = ({_CONTENT.format(archived_at="coalesce(archived_at, now())")},
+              clock_timestamp(), nextval('url_version_seq'))
+     WHERE id = $14
+    RETURNING {_COLUMNS}
 """  # noqa: S608
 
 
-async def update(connection: Connection, url: Url) -> VersionedUrl:
-    """Write a locked URL's target, title and state."""
-    row = await connection.fetchrow(UPDATE, url.id, url.original_url, url.title, url.is_active)
+async def update(connection: Connection, url_id: int, content: Content) -> VersionedUrl:
+    """Write what an owner sets of a locked URL."""
+    row = await connection.fetchrow(UPDATE, *_arguments(content), url_id)
     assert row is not None
     return _versioned(row)
 
 
 TOUCH = f"""
-    UPDATE urls SET updated_at = clock_timestamp() WHERE id = $1 RETURNING {_VERSIONED}
+    UPDATE urls SET updated_at = clock_timestamp() WHERE id = $1 RETURNING {_COLUMNS}
 """  # noqa: S608
 
 
@@ -144,7 +227,7 @@ TRASH = f"""
        SET deleted_at = clock_timestamp(), updated_at = clock_timestamp(),
            version = nextval('url_version_seq')
      WHERE id = ANY($1)
-    RETURNING {_VERSIONED}
+    RETURNING {_COLUMNS}
 """  # noqa: S608
 
 
