@@ -27,8 +27,12 @@ sha256() {
 
 for name in postgres_password redirector_db_password management_db_password ingest_db_password \
     redis_redirector_password redis_management_password redis_ingest_password \
-    redis_autoscaler_password redis_operator_password; do
+    redis_autoscaler_password redis_operator_password redis_monitor_password \
+    monitor_db_password grafana_password; do
     draw "$name"
+done
+for name in smtp_auth discord_webhook_url; do  # yours to fill; empty: alerts go elsewhere
+    [ -e "$name" ] || : >"$name"
 done
 
 database() {
@@ -55,14 +59,17 @@ user() {  # user NAME RULES
     printf 'user %s on #%s %s\n' "$1" "$(sha256 "redis_$1_password")" "$2"
 }
 nobody='user default on nopass -@all +ping'
+monitor='-@all +ping +info +client|setname +slowlog|len +latency|latest +latency|histogram'
 derive cache.acl "$nobody
 $(user operator '~* &* +@all')
 $(user redirector "~u:* ~l:* $commands")
-$(user management "~* $commands")"
+$(user management "~* $commands")
+$(user monitor "$monitor")"
 derive bus.acl "$nobody
 $(user operator '~* &* +@all')
 $(user redirector "%W~clicks %R~links ~taken:* ~orphans:* $commands")
 $(user management "~* $commands")
 $(user ingest "~clicks ~clicks.dead ~ingest:* ~visitors:* %R~orphans:* $commands")
-$(user autoscaler "%R~clicks ~autoscaler:* $commands")"
+$(user autoscaler "%R~clicks ~autoscaler:* $commands")
+$(user monitor "$monitor")"
 chmod 644 ./*

@@ -1,6 +1,9 @@
 # Targets for what watches; part of the Makefile.
 
-.PHONY: test-observability
+.PHONY: up-observability test-observability
+
+up-observability: secrets ## like up, with Prometheus, Alertmanager, Grafana, Loki and Jaeger
+	@observability/up.sh
 
 # A program, or the same under the name that Debian gives it.
 missing_tool = $(shell command -v $(1) >/dev/null || command -v prometheus-$(1) >/dev/null || echo $(1))

@@ -5,7 +5,7 @@
 #   ALERT_SMTP                         host:port of the mail server
 #   ALERT_SMTP_USER                    empty: it asks for no password
 #   ALERT_SMTP_TLS                     true: STARTTLS or nothing
-#   SMTP_PASSWORD_FILE                 a secret; may be empty
+#   SMTP_AUTH_FILE                     a secret, the password; may be empty
 #   DISCORD_WEBHOOK_FILE               a secret: the webhook's URL; empty: no Discord
 #   CONFIG_DIR                         alertmanager.yml and this script
 #   RENDERED                           where the whole configuration goes; it may hold the URL
@@ -15,7 +15,7 @@ umask 077
 config=${CONFIG_DIR:-/etc/alertmanager}
 rendered=${RENDERED:-/tmp/alertmanager.yml}
 discord=${DISCORD_WEBHOOK_FILE:-/run/secrets/discord_webhook_url}
-password=${SMTP_PASSWORD_FILE:-/run/secrets/smtp_password}
+password=${SMTP_AUTH_FILE:-/run/secrets/smtp_auth}
 
 mail() {
     [ -n "${ALERT_MAIL_TO:-}" ] || return 0

@@ -135,7 +135,7 @@ def test_secrets_are_in_no_environment_and_closed_to_others(installation: Instal
     environments = str([container["Config"]["Env"] for container in installation.inspect()])
 
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    assert len(secrets) == len(set(secrets)) == 9
+    assert len(secrets) == len(set(secrets)) == 12
     assert not [secret for secret in secrets if secret in environments]
 
 

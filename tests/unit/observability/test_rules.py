@@ -17,8 +17,8 @@ ALERTS = observed.alerts()
 def test_an_alert_names_its_runbook_and_its_service(alert: Alert):
     assert alert.annotations.runbook_url == f"docs/runbooks/{alert.alert}.md"
     assert (ROOT / alert.annotations.runbook_url).exists()
-    of_records = "service:" in alert.expr
-    assert alert.labels.service or of_records, "inhibition goes by service"
+    of_result = "service:" in alert.expr or "by (service)" in alert.expr
+    assert alert.labels.service or of_result, "inhibition goes by service"
     assert observed.without_thresholds(alert.expr) != alert.expr, "it would always fire"
 
 
