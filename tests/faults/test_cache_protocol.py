@@ -24,6 +24,7 @@ from redirector.resolver import Resolver
 from shared import link_cache, redis_client, streams
 from shared.events import LinkChanged, LinkRecord, RelayHeartbeat, encoder
 from shared.postgres import Pool
+from tests import tracing
 from tests.conftest import database_url
 
 EXAMPLES = int(os.environ.get("SOAK_EXAMPLES", "60"))
@@ -53,7 +54,7 @@ class Worker:
 
     def __init__(self, feed: Redis, cache: Redis, pool: Pool) -> None:
         self.near = NearCache(max_links=1)  # one of two codes: eviction happens all the time
-        self.follower = LinkFollower(feed, self.near)
+        self.follower = LinkFollower(feed, self.near, tracing.off())
         self.resolver = Resolver(self.near, self.follower, cache, pool, 1)
         self.served: dict[str, int] = {}
         self.reading: dict[str, tuple[int, str | None, LinkRecord]] = {}

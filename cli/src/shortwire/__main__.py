@@ -66,6 +66,8 @@ def run() -> None:
 
     PUBLIC_URL, LOG_LEVEL (INFO).
 
+    OTEL_EXPORTER_OTLP_ENDPOINT, TRACE_SAMPLE_RATIO (0.01): traces, by OTLP over gRPC.
+
     POSTGRES_URL, CACHE_URL, BUS_URL: use this server instead of an own one.
     """
     try:

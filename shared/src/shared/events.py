@@ -33,6 +33,7 @@ class Click(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     address: str | None = None
     language: str | None = None
     source: str | None = None
+    traceparent: str | None = None  # names the request's span, where it is traced
 
 
 RedirectStatus = Literal[301, 302, 307, 308]
@@ -85,6 +86,7 @@ class LinkChanged(msgspec.Struct, frozen=True, kw_only=True, tag="link.changed.v
     record: LinkRecord
     committed_at: float  # Unix time in seconds
     domain: int = DEFAULT_DOMAIN
+    traceparent: str | msgspec.UnsetType = msgspec.UNSET  # as in Click: of the change's request
 
 
 class RelayHeartbeat(msgspec.Struct, frozen=True, kw_only=True, tag="relay.heartbeat.v1"):

@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, ExceptionHandler, Message, Receive, Scope, Send
 
+from shared.checkpoints import checkpoint
 from shared.errors import DATABASE_UNAVAILABLE, DomainError, Unavailable
 
 log = logging.getLogger(__name__)
@@ -35,7 +36,8 @@ class JSONResponse(Response):
 
     def render(self, content: object) -> bytes:
         """Encode `content`."""
-        return msgspec.json.encode(content)
+        with checkpoint("serialize"):
+            return msgspec.json.encode(content)
 
 
 def prefers_html(accept: str) -> bool:

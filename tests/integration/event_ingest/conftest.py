@@ -18,6 +18,7 @@ from shared import streams
 from shared.countries import Countries
 from shared.events import Click, encoder
 from shared.postgres import Pool
+from tests import tracing
 from tests.conftest import database_url
 
 
@@ -72,6 +73,7 @@ class Consumers:
             Enrichment(Countries(None), VisitorNumbers(self._bus), keep_addresses=False),
             batch_events=2000,
             claim_idle_seconds=claim_idle_seconds,
+            tracing=tracing.off(),
         )
 
     async def drain(self, name: str = "ingest-1") -> int:

@@ -18,6 +18,7 @@ from shared.events import (
 )
 from shared.postgres import Pool
 from shared.tasks import background
+from tests import tracing
 from tests.conftest import database_url
 
 
@@ -59,7 +60,7 @@ def dsn(database: str) -> str:
 
 @asynccontextmanager
 async def relaying(dsn: str, cache: Redis, bus: Redis) -> AsyncIterator[None]:
-    async with background(Relay(dsn, cache, bus).run(), name="relay"):
+    async with background(Relay(dsn, cache, bus, tracing.off()).run(), name="relay"):
         yield
 
 
@@ -137,7 +138,7 @@ async def test_a_leader_that_fell_silent_loses_the_lead(
 
 async def _silent_leader(dsn: str) -> Any:
     """A leader as a stopped process leaves it: its session open, its lock held."""
-    relay = Relay(dsn, None, None)  # type: ignore[arg-type]
+    relay = Relay(dsn, None, None, tracing.off())  # type: ignore[arg-type]
     session = relay._session()
     connection = await session.__aenter__()
     assert await outbox_repository.try_lead(connection)

@@ -13,6 +13,7 @@ from redirector.click_recorder import ClickRecorder
 from redirector.hot_path import HotPath
 from redirector.protocol import MAX_HEAD_BYTES
 from shared.serve import CLOSE
+from tests import otlp_receiver
 from tests.integration.redirector.conftest import Links, Redirector, Start, eventually
 from tests.integration.redirector.test_freshness import is_near
 
@@ -207,6 +208,7 @@ async def read_some(reader: asyncio.StreamReader, seconds: float) -> bytes:
 def without_chance(text: bytes) -> bytes:
     """Leave out what may differ: the date, ids that were made, and times of their making."""
     text = re.sub(rb"date: [^\r]+", b"date", text)
+    text = re.sub(rb"00-[0-9a-f]{32}-[0-9a-f]{16}-0[13]", b"TRACE", text)
     text = re.sub(rb"[0-9a-f]{32}", b"NEW-ID", text)
     if b'"request_id":"r"' not in text:  # its id and time come from the request
         text = re.sub(rb'"id":"[0-9a-f-]{36}","at":"[0-9T:.Z-]+"', b"IDENTITY", text)
@@ -308,3 +310,30 @@ async def test_a_server_that_leaves_closes_after_its_answer(warm: Redirector, se
     assert b"\r\nconnection: close\r\n" in answer
     assert seen.taken == 1
     writer.close()
+
+
+async def test_both_ways_trace_the_same(
+    start: Start, links: Links, seen: Seen, monkeypatch: pytest.MonkeyPatch
+):
+    await links.put("abc123", OLD)
+    trace_id, parent_id = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+    fields = f"traceparent: 00-{trace_id}-{parent_id}-01\r\nX-Request-ID: r\r\n".encode()
+    with otlp_receiver.running() as (receiver, endpoint):
+        async with (
+            start(otel_exporter_otlp_endpoint=endpoint, trace_sample_ratio=0.0) as redirector,
+            links.beating(),
+        ):
+            await eventually(lambda: is_near(redirector, links))
+            case = Case([get(b"/abc123?a=1", BROWSER + fields)], is_taken=True)
+
+            short, asgi = await both_ways(redirector.port, case, seen, monkeypatch)
+
+    assert (short.answer, short.taken) == (asgi.answer, 1)
+    assert [re.sub(rb'"id":[^}]+?,"code"', b"", click) for click in short.clicks] == [
+        re.sub(rb'"id":[^}]+?,"code"', b"", click) for click in asgi.clicks
+    ]
+    assert b'"traceparent":"TRACE"' in short.clicks[0]
+    one, other = receiver.named("GET /{code}")
+    assert one.span_id != other.span_id
+    assert (one.trace_id, one.parent_id, one.kind) == (trace_id, parent_id, "server")
+    assert msgspec.structs.replace(one, span_id="") == msgspec.structs.replace(other, span_id="")

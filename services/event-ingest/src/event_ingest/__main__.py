@@ -19,6 +19,7 @@ from shared.countries import Countries
 from shared.exposition import expose
 from shared.settings import load
 from shared.tasks import background
+from shared.telemetry import Tracing
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +33,9 @@ async def run(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    tracing = Tracing("event-ingest", settings)
     async with (
+        tracing.running(),
         redis_client.connect(
             settings.bus_url,
             name="event-ingest",
@@ -59,6 +62,7 @@ async def run(settings: Settings) -> None:
             enrichment,
             batch_events=settings.batch_events,
             claim_idle_seconds=settings.claim_idle_seconds,
+            tracing=tracing,
         )
         log.info("ingest.started", extra={"consumer": settings.consumer})
         async with (

@@ -15,10 +15,11 @@ from event_ingest import click_repository, metrics, storage
 from event_ingest.consumer_group import ConsumerGroup
 from event_ingest.enrichment import Enrichment
 from event_ingest.frames import DeadLetter, decode, utc_now
-from shared import streams
+from shared import streams, telemetry
 from shared.errors import DATABASE_UNAVAILABLE, REDIS_UNAVAILABLE, TRANSACTION_CONFLICT
 from shared.postgres import Pool
 from shared.tasks import sleep_unless
+from shared.telemetry import Tracing
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +31,17 @@ RETRY_MAX_SECONDS = 5.0
 JUDGED_EVENTS = 1_000  # the share of dead letters is judged over at least so many events
 MAX_DEAD_SHARE = 0.01  # beyond, the fault is in a release, not in a click: stop
 MAX_DEAD_LETTERS = 100_000  # waiting for a decision; beyond, stop
+
+BATCH: telemetry.Attributes = {
+    **telemetry.messaging(streams.CLICKS, "process"),
+    "messaging.consumer.group.name": streams.INGEST_GROUP,
+}
+SETTLE = telemetry.messaging(streams.CLICKS, "settle")
+INSERT: telemetry.Attributes = {
+    "db.system.name": "postgresql",
+    "db.operation.name": "INSERT",
+    "db.collection.name": "events",
+}
 
 DATABASE_ERRORS = (*DATABASE_UNAVAILABLE, *TRANSACTION_CONFLICT)
 Answer = TypeVar("Answer")
@@ -76,8 +88,10 @@ class Consumer:
         *,
         batch_events: int,
         claim_idle_seconds: float,
+        tracing: Tracing,
     ) -> None:
         self._group = group
+        self._tracing = tracing
         self._pool = pool
         self._stop = stop
         self._enrichment = enrichment
@@ -148,14 +162,19 @@ class Consumer:
         if not entries:
             return 0
         decoded = decode(entries, utc_now())
-        clicks = await self._enrichment.enrich(decoded.clicks)
-        refused = await self._with_database(
-            lambda: storage.store(self._pool, clicks, decoded.entry_of)
-        )
-        dead = [*decoded.dead, *refused]
         count = len(decoded.clicks)
-        self._dead_share.add(count + len(decoded.dead), len(dead))
-        await self._acknowledge(entries, dead)  # after the commit, never before
+        links = self._tracing.links(click.traceparent for click in decoded.clicks)
+        attributes = {**BATCH, "messaging.batch.message_count": count}
+        with self._tracing.linked("process clicks", "consumer", attributes, links) as span:
+            clicks = await self._enrichment.enrich(decoded.clicks)
+            with self._tracing.child("insert events", "client", INSERT, span):
+                refused = await self._with_database(
+                    lambda: storage.store(self._pool, clicks, decoded.entry_of)
+                )
+            dead = [*decoded.dead, *refused]
+            self._dead_share.add(count + len(decoded.dead), len(dead))
+            with self._tracing.child("settle clicks", "client", SETTLE, span):
+                await self._acknowledge(entries, dead)  # after the commit, never before
         self._clicks_per_entry = max(1.0, 0.8 * self._clicks_per_entry + 0.2 * count / len(entries))
         return count
 

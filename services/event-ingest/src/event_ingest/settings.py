@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from shared import settings
+from shared import settings, telemetry
 
 
-class Settings(settings.Settings, frozen=True, kw_only=True):
+class Settings(telemetry.Settings, frozen=True, kw_only=True):
     """`consumer` must stay the same over restarts: what it left pending is found by it.
 
     Where it is not given it is the host's name; a container's is its own and outlives a restart.

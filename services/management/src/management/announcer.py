@@ -8,6 +8,7 @@ from redis.asyncio import Redis
 
 from management import metrics
 from shared import link_cache, streams
+from shared.checkpoints import checkpoint
 from shared.errors import REDIS_ERRORS
 from shared.events import LinkChanged, encoder
 
@@ -19,17 +20,19 @@ REQUEST_CHANGES = 100  # of one request; the relay announces the others
 
 async def apply(cache: Redis, change: LinkChanged) -> None:
     """Put a change into the shared cache; repeating it is harmless."""
-    await link_cache.apply(cache, change.domain, change.code, change.record)
+    with checkpoint("cache_set"):
+        await link_cache.apply(cache, change.domain, change.code, change.record)
 
 
 async def announce(bus: Redis, change: LinkChanged) -> None:
     """Add a change to the stream `links`; repeating it is harmless."""
-    await bus.xadd(
-        streams.LINKS,
-        {streams.LINKS_MESSAGE: encoder.encode(change)},
-        maxlen=streams.LINKS_MAXLEN,
-        approximate=True,
-    )
+    with checkpoint("announce"):
+        await bus.xadd(
+            streams.LINKS,
+            {streams.LINKS_MESSAGE: encoder.encode(change)},
+            maxlen=streams.LINKS_MAXLEN,
+            approximate=True,
+        )
 
 
 async def try_at_once(cache: Redis, bus: Redis, changes: Sequence[LinkChanged]) -> None:

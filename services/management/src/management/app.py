@@ -31,6 +31,7 @@ from shared import pool_metrics, postgres, redis_client
 from shared.http import EXCEPTION_HANDLERS, RequestIDMiddleware
 from shared.observation import ObservationMiddleware
 from shared.tasks import background
+from shared.telemetry import Tracing
 
 POOL_SIZE = 5
 QUERY_TIMEOUT_SECONDS = 5.0
@@ -76,10 +77,12 @@ def describe() -> dict[str, Any]:
 def create_app(settings: Settings) -> Starlette:
     """Build the application; nothing is opened before its lifespan starts."""
     document = msgspec.json.encode(describe())
+    tracing = Tracing("management", settings)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[State]:
         async with (
+            tracing.running(),
             redis_client.connect(
                 settings.cache_url,
                 name="management",
@@ -102,7 +105,7 @@ def create_app(settings: Settings) -> Starlette:
             pool_metrics.watch_postgres(pool)
             pool_metrics.watch_redis("cache", cache)
             pool_metrics.watch_redis("bus", bus)
-            relay = Relay(settings.postgres_dsn, cache, bus)
+            relay = Relay(settings.postgres_dsn, cache, bus, tracing)
             uses = KeyUses(pool)
             async with (
                 background(relay.run(), name="relay"),
@@ -123,7 +126,7 @@ def create_app(settings: Settings) -> Starlette:
         routes=ROUTES,
         middleware=[
             Middleware(RequestIDMiddleware),
-            Middleware(ObservationMiddleware, note=metrics.note),
+            Middleware(ObservationMiddleware, note=metrics.note, tracing=tracing),
         ],
         exception_handlers=EXCEPTION_HANDLERS,
     )

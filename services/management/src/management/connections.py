@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from shared.checkpoints import checkpoint
 from shared.postgres import Connection, Pool, lend
 
 ACQUIRE_TIMEOUT_SECONDS = 1.0  # a caller who waits longer is better told to come back
@@ -11,12 +12,14 @@ ACQUIRE_TIMEOUT_SECONDS = 1.0  # a caller who waits longer is better told to com
 @asynccontextmanager
 async def connection(pool: Pool) -> AsyncIterator[Connection]:
     """Lend a connection."""
-    async with lend(pool, timeout=ACQUIRE_TIMEOUT_SECONDS) as lent:
-        yield lent
+    with checkpoint("db_read"):
+        async with lend(pool, timeout=ACQUIRE_TIMEOUT_SECONDS) as lent:
+            yield lent
 
 
 @asynccontextmanager
 async def transaction(pool: Pool) -> AsyncIterator[Connection]:
     """Lend a connection for one transaction: committed at the end of the block, or not at all."""
-    async with lend(pool, timeout=ACQUIRE_TIMEOUT_SECONDS) as lent, lent.transaction():
-        yield lent
+    with checkpoint("db_write"):
+        async with lend(pool, timeout=ACQUIRE_TIMEOUT_SECONDS) as lent, lent.transaction():
+            yield lent

@@ -20,6 +20,7 @@ from management.connections import transaction
 from management.errors import Conflict, NotFound
 from management.event_repository import NewEvent
 from management.url_repository import Content, VersionedUrl
+from shared import checkpoints
 from shared.errors import Unavailable
 from shared.events import DEFAULT_DOMAIN, LinkChanged
 from shared.postgres import Connection, Pool
@@ -144,4 +145,5 @@ def _change(operation: Operation, link: VersionedUrl) -> LinkChanged:
         operation=operation,
         record=link.record,
         committed_at=time.time(),
+        traceparent=checkpoints.traceparent() or msgspec.UNSET,
     )

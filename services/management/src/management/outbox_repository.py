@@ -18,8 +18,8 @@ class OutboxRow(msgspec.Struct, frozen=True):
 
 
 INSERT = """
-    INSERT INTO outbox (domain_id, short_code, operation, record)
-    SELECT * FROM unnest($1::smallint[], $2::text[], $3::text[], $4::text[])
+    INSERT INTO outbox (domain_id, short_code, operation, record, traceparent)
+    SELECT * FROM unnest($1::smallint[], $2::text[], $3::text[], $4::text[], $5::text[])
 """
 NOTIFY = "NOTIFY outbox"
 
@@ -32,12 +32,13 @@ async def insert(connection: Connection, changes: Sequence[LinkChanged]) -> None
         [change.code for change in changes],
         [change.operation for change in changes],
         [encoder.encode(change.record).decode() for change in changes],
+        [change.traceparent or None for change in changes],
     )
     await connection.execute(NOTIFY)
 
 
 SELECT = """
-    SELECT id, domain_id, short_code, operation, record,
+    SELECT id, domain_id, short_code, operation, record, traceparent,
            extract(epoch FROM created_at)::float8 AS committed_at
       FROM outbox ORDER BY id LIMIT $1
 """
@@ -54,6 +55,7 @@ async def read(connection: Connection) -> list[OutboxRow]:
                 operation=row["operation"],
                 record=record_decoder.decode(row["record"]),
                 committed_at=row["committed_at"],
+                traceparent=row["traceparent"] or msgspec.UNSET,
             ),
         )
         for row in await connection.fetch(SELECT, BATCH_ROWS)

@@ -3,18 +3,20 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 
 import asyncpg
 from redis.asyncio import Redis
 
 from management import announcer, metrics, outbox_repository
 from management.outbox_repository import OutboxRow
-from shared import streams
+from shared import checkpoints, streams
+from shared.checkpoints import Journey
 from shared.errors import OPERATIONAL_ERRORS, REDIS_ERRORS
 from shared.events import LinkChanged, RelayHeartbeat, encoder
 from shared.postgres import Connection
+from shared.telemetry import Tracing
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +35,9 @@ RETRY_MAX_SECONDS = 2.0
 class Relay:
     """The relay of one management process; over all of them one at a time is active."""
 
-    def __init__(self, dsn: str, cache: Redis, bus: Redis) -> None:
+    def __init__(self, dsn: str, cache: Redis, bus: Redis, tracing: Tracing) -> None:
         self._dsn = dsn
+        self._tracing = tracing
         self._cache = cache
         self._bus = bus
         self._wake = asyncio.Event()
@@ -116,14 +119,26 @@ class Relay:
         """
         done = []
         for row in rows:
-            is_applied = await self._try_apply(row.change)
-            if row.id not in self._announced:
-                await announcer.announce(self._bus, row.change)
-                self._announced.add(row.id)
-                metrics.PROPAGATION_SECONDS.observe(max(0.0, time.time() - row.change.committed_at))
+            with self._traced(row.change):
+                is_applied = await self._try_apply(row.change)
+                if row.id not in self._announced:
+                    await announcer.announce(self._bus, row.change)
+                    self._announced.add(row.id)
+                    seconds = time.time() - row.change.committed_at
+                    metrics.PROPAGATION_SECONDS.observe(max(0.0, seconds))
             if is_applied:
                 done.append(row.id)
         return done
+
+    @contextmanager
+    def _traced(self, change: LinkChanged) -> Iterator[None]:
+        """Put what the block does into the trace of the request that made the change."""
+        with self._tracing.child("relay", "internal", {}, change.traceparent) as span:
+            token = checkpoints.current.set(Journey(self._tracing, span))
+            try:
+                yield
+            finally:
+                checkpoints.current.reset(token)
 
     async def _try_apply(self, change: LinkChanged) -> bool:
         try:

@@ -20,6 +20,7 @@ from management.descriptions import NOTHING, Description, Path
 from management.errors import NotFound
 from management.fields import Body, Schema
 from management.passwords import Passwords
+from shared.checkpoints import checkpoint
 from shared.errors import DomainError
 from shared.postgres import Pool
 
@@ -110,7 +111,8 @@ class Resource:
             allowed = ", ".join(sorted(self._handlers))
             raise HTTPException(405, "Method not allowed", {"Allow": allowed})
         if self._needs_key:
-            principal = await request.state["guard"].principal(request.headers)
+            with checkpoint("authenticate"):
+                principal = await request.state["guard"].principal(request.headers)
             principal.require_method(request.method)
             request.scope["principal"] = principal
             actors.act_as(Actor(principal.user_id, principal.key_id, request.scope["request_id"]))

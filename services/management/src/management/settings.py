@@ -4,12 +4,12 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from shared import settings
+from shared import settings, telemetry
 
 Port = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
 
 
-class Settings(settings.Settings, frozen=True, kw_only=True):
+class Settings(telemetry.Settings, frozen=True, kw_only=True):
     """`public_url` is where visitors reach the gateway: links to it would go in circles."""
 
     postgres_dsn: str

@@ -27,12 +27,14 @@ from shared.events import DEFAULT_DOMAIN
 from shared.http import EXCEPTION_HANDLERS, RequestIDMiddleware
 from shared.observation import Answered, ObservationMiddleware
 from shared.tasks import background
+from shared.telemetry import Tracing
 
 POOL_SIZE = 4
 QUERY_TIMEOUT_SECONDS = 0.5
 DRAIN_SECONDS = 5.0
 
 FOLLOWED = ["/urls/{code}/redirect", "/urls/{code}/redirect/", "/{code}", "/{code}/"]
+SAME_ROUTES = {"/urls/{code}/redirect": metrics.REDIRECT_ROUTE}
 ROUTES = [
     Route("/health", health),
     Route("/health/ready", ready),
@@ -42,9 +44,8 @@ ROUTES = [
 
 def _note(answered: Answered) -> None:
     """Count a request that the short cut did not take; that one counts its own."""
-    route = metrics.REDIRECT_ROUTE if answered.route in FOLLOWED else answered.route
     source = answered.scope.get("source", "none")
-    metrics.answered_on(route, answered.status, source, answered.seconds)
+    metrics.answered_on(answered.route, answered.status, source, answered.seconds)
 
 
 async def _keep_session(_connection: object) -> None:
@@ -53,10 +54,12 @@ async def _keep_session(_connection: object) -> None:
 
 def create_app(settings: Settings) -> Starlette:
     """Build the application; nothing is opened before its lifespan starts."""
+    tracing = Tracing("redirector", settings)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[State]:
         async with (
+            tracing.running(),
             redis_client.connect(
                 settings.cache_url,
                 name="redirector",
@@ -85,13 +88,14 @@ def create_app(settings: Settings) -> Starlette:
             pool_metrics.watch_redis("bus", bus)
             pool_metrics.watch_redis("links", feed)
             near = NearCache(settings.near_cache_links)
-            follower = LinkFollower(feed, near)
+            follower = LinkFollower(feed, near, tracing)
             resolver = Resolver(near, follower, cache, pool, DEFAULT_DOMAIN)
             clicks = ClickRecorder(
                 settings.journal_dir,
                 bus,
                 max_bytes=settings.journal_max_bytes,
                 segment_bytes=settings.journal_segment_bytes,
+                tracing=tracing,
             )
             visitors = Visitors(
                 trusted_proxies=settings.trusted_proxies,
@@ -111,7 +115,7 @@ def create_app(settings: Settings) -> Starlette:
                         "resolver": resolver,
                         "clicks": clicks,
                         "orphans": orphans,
-                        "hot_path": HotPath(resolver, clicks, visitors),
+                        "hot_path": HotPath(resolver, clicks, visitors, tracing),
                         "visitors": visitors,
                         "traits": VisitorTraits(countries),
                         "limits": ClickLimits(bus, pool),
@@ -127,7 +131,10 @@ def create_app(settings: Settings) -> Starlette:
     app = Starlette(
         lifespan=lifespan,
         routes=ROUTES,
-        middleware=[Middleware(RequestIDMiddleware), Middleware(ObservationMiddleware, note=_note)],
+        middleware=[
+            Middleware(RequestIDMiddleware),
+            Middleware(ObservationMiddleware, note=_note, tracing=tracing, same_routes=SAME_ROUTES),
+        ],
         exception_handlers=EXCEPTION_HANDLERS,
     )
     # Starlette would build an absolute address from the Host header: an open redirect.

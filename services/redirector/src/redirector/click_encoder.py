@@ -27,6 +27,11 @@ def source_members(query: bytes) -> bytes:
     return FROM_QR if QR_MARK in query.split(b"&") else b""
 
 
+def trace_member(traceparent: str) -> bytes:
+    """Return the member that names the request's span, a comma before it."""
+    return b',"traceparent":"%b"' % traceparent.encode()
+
+
 class ClickEncoder:
     """Encodes the clicks of one worker."""
 

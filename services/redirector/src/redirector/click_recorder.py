@@ -14,6 +14,7 @@ from redirector.click_sender import ClickSender, send_frame
 from redirector.journal import Journal, Line
 from shared.errors import REDIS_ERRORS
 from shared.tasks import background
+from shared.telemetry import Tracing
 
 log = logging.getLogger(__name__)
 
@@ -30,12 +31,15 @@ MAX_FRAME_CLICKS = 100  # of a frame from memory; one from the journal is bounde
 class ClickRecorder:
     """One worker's recorder, on the first free slot under `parent`."""
 
-    def __init__(self, parent: Path, bus: Redis, *, max_bytes: int, segment_bytes: int) -> None:
+    def __init__(
+        self, parent: Path, bus: Redis, *, max_bytes: int, segment_bytes: int, tracing: Tracing
+    ) -> None:
         self._parent = parent
         self._bus = bus
+        self._tracing = tracing
         self._slot = _claim(parent)
         folder = self._slot.folder if self._slot else parent / "unusable"
-        self._sender = ClickSender(folder, bus)
+        self._sender = ClickSender(folder, bus, tracing)
         self._journal = Journal(
             folder, max_bytes=max_bytes, segment_bytes=segment_bytes, sent=self._sender.sent
         )
@@ -107,7 +111,8 @@ class ClickRecorder:
             payloads = [waiting.popleft() for _ in range(min(MAX_FRAME_CLICKS, len(waiting)))]
             try:
                 async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
-                    await send_frame(self._bus, [Line(1, payload) for payload in payloads])
+                    lines = [Line(1, payload) for payload in payloads]
+                    await send_frame(self._bus, lines, self._tracing)
             except BaseException:
                 waiting.extendleft(reversed(payloads))
                 raise
@@ -136,7 +141,7 @@ class ClickRecorder:
                 await self._send_orphan(slot)
 
     async def _send_orphan(self, slot: slots.Slot) -> None:
-        sender = ClickSender(slot.folder, self._bus)
+        sender = ClickSender(slot.folder, self._bus, self._tracing)
         try:
             while not sender.is_settled():
                 async with asyncio.timeout(SEND_TIMEOUT_SECONDS):

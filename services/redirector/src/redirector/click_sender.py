@@ -1,6 +1,7 @@
 """Carries clicks from a slot's journal to the stream `clicks`, at least once."""
 
 import logging
+import re
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -12,7 +13,8 @@ from redis.asyncio import Redis
 from redirector import metrics
 from redirector.journal import Line, Position, segment_path, segments
 from redirector.journal_reader import JournalReader
-from shared import streams
+from shared import streams, telemetry
+from shared.telemetry import Tracing
 
 log = logging.getLogger(__name__)
 
@@ -20,14 +22,16 @@ log = logging.getLogger(__name__)
 # it restarted may be gone with it, and is sent again.
 RESEND_SECONDS = 5.0
 SETTLED_NAME = "settled.json"
+_TRACEPARENT = re.compile(rb'"traceparent":"([0-9a-f-]{55})"')  # within a string quotes are escaped
 
 
 class ClickSender:
     """Sends one journal; `sent` is acknowledged, `settled` is beyond the bus's memory lapses."""
 
-    def __init__(self, folder: Path, bus: Redis) -> None:
+    def __init__(self, folder: Path, bus: Redis, tracing: Tracing) -> None:
         self._folder = folder
         self._bus = bus
+        self._tracing = tracing
         self._reader = JournalReader(folder)
         self._settled = _load_settled(folder)
         self._history: deque[tuple[float, Position]] = deque()
@@ -45,7 +49,7 @@ class ClickSender:
             metrics.CLICKS_DROPPED.labels("corrupt").inc(batch.corrupt)
             log.error("journal.corrupt", extra={"lines": batch.corrupt})
         if batch.lines:
-            await send_frame(self._bus, batch.lines)
+            await send_frame(self._bus, batch.lines, self._tracing)
         self.sent = batch.position
         return len(batch.lines)
 
@@ -98,16 +102,28 @@ def _load_settled(folder: Path) -> Position:
         return Position(0, 0)  # send all: what was stored already is recognised by its id
 
 
-async def send_frame(bus: Redis, lines: Sequence[Line]) -> None:
+async def send_frame(bus: Redis, lines: Sequence[Line], tracing: Tracing) -> None:
     """Add one entry that carries all `lines`; never with MAXLEN, which drops unread ones."""
     count = sum(line.count for line in lines)
-    await bus.xadd(
-        streams.CLICKS,
-        {
-            streams.CLICKS_SCHEMA: streams.CLICKS_SCHEMA_VERSION,
-            streams.CLICKS_COUNT: count,
-            streams.CLICKS_BATCH: b"[%b]" % b",".join(line.payload for line in lines),
-        },
-    )
+    batch = b"[%b]" % b",".join(line.payload for line in lines)
+    attributes = {
+        **telemetry.messaging(streams.CLICKS, "send"),
+        "messaging.batch.message_count": count,
+    }
+    links = tracing.links(_traceparents(batch)) if tracing.is_on else []
+    with tracing.linked("send clicks", "producer", attributes, links):
+        await bus.xadd(
+            streams.CLICKS,
+            {
+                streams.CLICKS_SCHEMA: streams.CLICKS_SCHEMA_VERSION,
+                streams.CLICKS_COUNT: count,
+                streams.CLICKS_BATCH: batch,
+            },
+        )
     metrics.CLICKS_SENT.inc(count)
     metrics.FRAMES_SENT.inc()
+
+
+def _traceparents(batch: bytes) -> list[str]:
+    """Return the requests among a frame's clicks that are traced."""
+    return [found.decode() for found in _TRACEPARENT.findall(batch)]

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from redirector import answers, choices, request_headers
-from redirector.click_encoder import link_members, source_members
+from redirector.click_encoder import link_members, source_members, trace_member
 from redirector.click_limits import ClickLimits
 from redirector.click_recorder import ClickRecorder
 from redirector.hot_path import HotPath
@@ -20,6 +20,8 @@ from redirector.request_headers import Headers
 from redirector.resolver import Resolution, Resolver
 from redirector.visitor_traits import VisitorTraits
 from redirector.visitors import Visitors
+from shared import checkpoints
+from shared.checkpoints import checkpoint
 from shared.errors import DomainError
 from shared.events import DEFAULT_DOMAIN
 from shared.http import health, prefers_html, readiness
@@ -167,10 +169,14 @@ class _Visit:
         return target
 
     def _note_click(self, link: bytes) -> None:
-        self._state["clicks"].record([self._click(link)])
+        click = self._click(link)
+        with checkpoint("journal"):
+            self._state["clicks"].record([click])
 
     def _click(self, link: bytes) -> bytes:
         visitor = self._state["visitors"].members(self._headers, self._address)
+        if (traceparent := checkpoints.traceparent()) is not None:
+            visitor += trace_member(traceparent)
         query: bytes = self._request.scope["query_string"]
         request_id: str = self._request.scope["request_id"]
         return self._state["clicks"].encode(

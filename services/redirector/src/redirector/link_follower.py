@@ -12,9 +12,10 @@ from redis.exceptions import ResponseError
 
 from redirector import metrics
 from redirector.near_cache import NearCache
-from shared import streams
+from shared import streams, telemetry
 from shared.errors import REDIS_ERRORS
 from shared.events import LinkChanged, LinkMessage, link_message_decoder
+from shared.telemetry import Tracing
 
 log = logging.getLogger(__name__)
 
@@ -29,8 +30,9 @@ RETRY_SECONDS = 0.2
 class LinkFollower:
     """Reads the stream `links` from where it joined, and corrects the near cache."""
 
-    def __init__(self, bus: Redis, near: NearCache) -> None:
+    def __init__(self, bus: Redis, near: NearCache, tracing: Tracing) -> None:
         self._bus = bus
+        self._tracing = tracing
         self._near = near
         self._cursor: bytes | None = None
         self._run_id = ""
@@ -92,11 +94,16 @@ class LinkFollower:
             self._flush("undecodable")
             return
         if isinstance(message, LinkChanged):
+            self._announce(message)
+        elif is_whole:
+            self._mark_whole(sent_at)
+
+    def _announce(self, message: LinkChanged) -> None:
+        attributes = telemetry.messaging(streams.LINKS, "process")
+        with self._tracing.child("process links", "consumer", attributes, message.traceparent):
             if self._near.announce(message.code, message.record):
                 seconds = time.time() - message.committed_at
                 metrics.PROPAGATION_SECONDS.observe(max(0.0, seconds))
-        elif is_whole:
-            self._mark_whole(sent_at)
 
     def _mark_whole(self, sent_at: float) -> None:
         """Note that the relay lives and that we know all it announced before `sent_at`.

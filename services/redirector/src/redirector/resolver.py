@@ -15,6 +15,7 @@ from redirector.link_follower import LinkFollower
 from redirector.metrics import Result, Tier
 from redirector.near_cache import NearCache
 from shared import link_cache
+from shared.checkpoints import checkpoint
 from shared.errors import DATABASE_UNAVAILABLE, REDIS_ERRORS, Unavailable
 from shared.events import LinkRecord
 from shared.postgres import Pool
@@ -147,9 +148,10 @@ class Resolver:
 
     async def _take_lease(self, code: str) -> str | None:
         try:
-            token = await self._cache_guard.ask(
-                lambda: link_cache.take_lease(self._cache, self._domain, code)
-            )
+            with checkpoint("cache_lease"):
+                token = await self._cache_guard.ask(
+                    lambda: link_cache.take_lease(self._cache, self._domain, code)
+                )
         except DependencyDown:
             return None
         if token is not None:
@@ -158,9 +160,10 @@ class Resolver:
 
     async def _fill(self, code: str, token: str, record: LinkRecord) -> None:
         try:
-            filled = await self._cache_guard.ask(
-                lambda: link_cache.fill(self._cache, self._domain, code, token, record)
-            )
+            with checkpoint("cache_set"):
+                filled = await self._cache_guard.ask(
+                    lambda: link_cache.fill(self._cache, self._domain, code, token, record)
+                )
         except DependencyDown:
             return
         if not filled:
@@ -191,7 +194,8 @@ class Resolver:
 async def _counted(tier: Tier, lookup: Awaitable[Found]) -> Found:
     """Await a question for a code, and count what came of it."""
     try:
-        record = await lookup
+        with checkpoint("cache_get" if tier == "cache" else "db_read"):
+            record = await lookup
     except DependencyDown:
         metrics.LOOKUPS.labels(tier, "unavailable").inc()
         raise

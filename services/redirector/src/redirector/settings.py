@@ -6,12 +6,12 @@ from typing import Annotated
 import msgspec
 
 from redirector.visitors import AddressPolicy
-from shared import settings
+from shared import settings, telemetry
 
 Port = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
 
 
-class Settings(settings.Settings, frozen=True, kw_only=True):
+class Settings(telemetry.Settings, frozen=True, kw_only=True):
     """Sizes are in bytes, times in seconds."""
 
     postgres_dsn: str

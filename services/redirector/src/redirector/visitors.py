@@ -18,6 +18,7 @@ HEADERS = (
     b"accept-language",
     b"dnt",
     b"sec-gpc",
+    b"traceparent",
 )
 MAX_FIELD_CHARACTERS = 512
 MAX_LANGUAGE_CHARACTERS = 35  # of the longest tag that RFC 5646 gives an example of
