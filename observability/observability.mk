@@ -1,9 +1,12 @@
 # Targets for what watches; part of the Makefile.
 
-.PHONY: up-observability test-observability
+.PHONY: up-observability dashboards test-observability
 
 up-observability: secrets ## like up, with Prometheus, Alertmanager, Grafana, Loki and Jaeger
 	@observability/up.sh
+
+dashboards: $(STAMP) ## write observability/grafana/dashboards anew
+	@$(BIN)/python -m observability.dashboards
 
 # A program, or the same under the name that Debian gives it.
 missing_tool = $(shell command -v $(1) >/dev/null || command -v prometheus-$(1) >/dev/null || echo $(1))

@@ -10,6 +10,7 @@ import msgspec
 ROOT = Path(__file__).parents[1]
 PROMETHEUS = ROOT / "observability" / "prometheus"
 RULES = sorted((PROMETHEUS / "rules").glob("*.yml"))
+DASHBOARDS = sorted((ROOT / "observability" / "grafana" / "dashboards").glob("*.json"))
 RULE_TESTS = sorted((PROMETHEUS / "rules" / "tests").glob("*.yml"))
 
 
@@ -74,6 +75,38 @@ def cases() -> list[Case]:
         for file in RULE_TESTS
         for test in msgspec.yaml.decode(file.read_bytes())["tests"]
         for case in test["alert_rule_test"]
+    ]
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """An expression of a panel, and the language of its datasource."""
+
+    dashboard: str
+    panel: str
+    language: str
+    expr: str
+
+    def __str__(self) -> str:
+        return f"{self.dashboard}: {self.panel}: {self.expr}"
+
+
+def panels(file: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = msgspec.json.decode(file.read_bytes())["panels"]
+    return found
+
+
+def asked() -> list[Asked]:
+    """Every expression of every dashboard."""
+    return [
+        Asked(
+            dashboard=file.stem,
+            panel=panel["title"],
+            language=target["datasource"]["type"],
+            expr=target["expr"],
+        )
+        for file in DASHBOARDS
+        for panel in panels(file)
+        for target in panel["targets"]
     ]
 
 
