@@ -5,7 +5,6 @@ import asyncio
 import logging
 import signal
 
-import prometheus_client
 import uvloop
 
 from autoscaler.control_loop import ControlLoop
@@ -14,6 +13,7 @@ from autoscaler.leader import Lease
 from autoscaler.policies import policies
 from autoscaler.settings import Settings
 from shared import logs, redis_client
+from shared.exposition import expose
 from shared.settings import load
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ def main() -> None:
     arguments = parser.parse_args()
     settings = load(Settings)
     logs.configure("autoscaler", settings.log_level)
-    prometheus_client.start_http_server(settings.metrics_port, settings.metrics_host)
+    expose("autoscaler", host=settings.metrics_host, port=settings.metrics_port)
     uvloop.run(run(settings, dry_run=arguments.dry_run or settings.dry_run))
 
 

@@ -19,5 +19,7 @@ FAILURES = Counter(
     "Polls that could not look, and changes that did not come about.",
     ["step"],
 )
+for step in ("look", "lag", "change"):
+    FAILURES.labels(step)
 LEADER = Gauge("shortwire_autoscaler_leader", "1 for the one that acts.")
 POLLED_AT = Gauge("shortwire_autoscaler_last_poll_timestamp_seconds", "When it last looked.")
