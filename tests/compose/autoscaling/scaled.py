@@ -1,0 +1,38 @@
+"""An installation whose autoscaler decides every second or two."""
+
+from tests.compose.deployment.installation import Installation, run
+
+SETTINGS = {
+    "REPLICA_CPUS": "0.2",  # a laptop can load several
+    "AUTOSCALER_POLL_SECONDS": "1",
+    "AUTOSCALER_DOWN_POLLS": "4",
+    "AUTOSCALER_UP_COOLDOWN_SECONDS": "3",
+    "AUTOSCALER_DOWN_COOLDOWN_SECONDS": "4",
+    "BUS_MAXMEMORY": "256mb",
+}
+
+
+class Scaled(Installation):
+    """Replicas by state, as the engine sees them."""
+
+    @property
+    def environ(self) -> dict[str, str]:
+        return {**super().environ, **SETTINGS, "REDIRECT_RATE": "100000"}
+
+    def count(self, service: str) -> int:
+        return len(self.containers(service))
+
+    def metrics(self, name: str) -> dict[str, float]:
+        """The autoscaler's samples of this name, by their labels as text."""
+        words = (
+            "from urllib.request import urlopen;"
+            "print(urlopen('http://127.0.0.1:9103/metrics', timeout=5).read().decode())"
+        )
+        text = self.compose("exec", "-T", "autoscaler", "python", "-c", words)
+        samples = [line.rpartition(" ") for line in text.splitlines() if line.startswith(name)]
+        return {labels.removeprefix(name): float(value) for labels, _, value in samples}
+
+    def all_of_project(self) -> list[str]:
+        """Every container that there is, running or not."""
+        label = f"label=com.docker.compose.project={self.name}"
+        return run(["docker", "ps", "--all", "--quiet", "--filter", label]).split()
