@@ -1,0 +1,29 @@
+"""New passwords under load: no request fails, no click is lost, the old ones are void."""
+
+import time
+
+from tests.compose.deployment.installation import Installation
+from tests.compose.deployment.visitors import crowd
+
+AFTER_SECONDS = 3.0
+
+
+def test_passwords_are_changed_under_load(installation: Installation):
+    folder = installation.folder / "secrets"
+    old = {file.name: file.read_text() for file in folder.glob("*_password")}
+    links = installation.make_links(10, "rotated")
+    with crowd(installation, links) as visitors:
+        installation.script("change-passwords.sh")
+        time.sleep(AFTER_SECONDS)
+
+    new = {file.name: file.read_text() for file in folder.glob("*_password")}
+    assert set(old) == set(new)
+    assert set(old.values()).isdisjoint(new.values())
+    assert set(visitors.redirects) == {"302"}
+    installation.await_clicks("rotated", visitors.redirects["302"])
+    for password, answer in ((old, "WRONGPASS"), (new, "PONG")):
+        login = ["--user", "redirector", "--no-auth-warning", "--pass"]
+        said = installation.compose(
+            "exec", "-T", "bus", "redis-cli", *login, password["redis_redirector_password"], "ping"
+        )
+        assert answer in said
