@@ -3,7 +3,7 @@
 export COMPOSE ?= docker compose
 SERVICE ?=
 
-.PHONY: up down logs secrets upgrade backup restore test-compose
+.PHONY: up down logs secrets upgrade passwords backup restore test-compose test-kubernetes
 
 secrets: ## make what is missing in ./secrets
 	@deploy/make-secrets.sh
@@ -21,6 +21,9 @@ logs: ## follow the containers' logs; SERVICE=redirector picks one
 upgrade: secrets ## replace what runs by what is checked out, without losing a request
 	@deploy/upgrade.sh
 
+passwords: ## draw the stores' passwords anew, without losing a request
+	@deploy/change-passwords.sh
+
 backup: ## write the database of the containers into ./backups
 	@deploy/backup.sh
 
@@ -29,3 +32,7 @@ restore: ## read a backup into a system without data: FILE=backups/….dump
 
 test-compose: $(STAMP) ## run the tests of the containers, where an engine answers
 	@$(BIN)/python -m pytest tests/compose
+
+test-kubernetes: $(STAMP) ## check deploy/kubernetes against the published schemas (fetches 100 MB)
+	@$(UV) sync --quiet --locked --all-packages --group kubernetes --python "$$(command -v $(PYTHON))"
+	@$(BIN)/python -m pytest tests/unit/test_kubernetes.py
