@@ -1,4 +1,4 @@
-"""`.env.example` says everything that compose.yaml can be told, with the defaults it has."""
+"""`.env.example` says everything that the compose files can be told, with their defaults."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,8 @@ LINE = re.compile(r"^# ([A-Z_]+)=(.*)$", re.MULTILINE)
 
 
 def test_every_variable_is_explained_with_its_default():
-    used = VARIABLE.findall((ROOT / "compose.yaml").read_text(encoding="utf-8"))
+    texts = [path.read_text(encoding="utf-8") for path in ROOT.glob("compose*.yaml")]
+    used = [variable for text in texts for variable in VARIABLE.findall(text)]
 
     explained = LINE.findall((ROOT / ".env.example").read_text(encoding="utf-8"))
 
