@@ -36,11 +36,12 @@ async def create_pool(
     max_size: int,
     command_timeout: float,
     reset: Callable[[Any], Awaitable[None]] | None = None,
+    **server_settings: str,
 ) -> Pool:
     """Return a pool that connects when first used, so that start-up order does not matter.
 
     `command_timeout` bounds each query in seconds, here and in the server; the wait for a free
-    connection is bounded only by `lend`.
+    connection is bounded only by `lend`. `server_settings` are PostgreSQL's.
     """
     return await asyncpg.create_pool(
         dsn,
@@ -53,6 +54,7 @@ async def create_pool(
             "application_name": name,
             "statement_timeout": str(int(command_timeout * 1000)),
             "idle_in_transaction_session_timeout": "10000",
+            **server_settings,
         },
     )
 

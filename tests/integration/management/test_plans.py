@@ -2,12 +2,21 @@
 
 import json
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import asyncpg
 import pytest
 
-from management import event_repository, url_repository, user_repository
+from management import (
+    event_repository,
+    tag_repository,
+    url_filters,
+    url_list_repository,
+    url_repository,
+    user_repository,
+)
+from management.orders import Mark, Order
 from management.pages import Page
 from redirector.link_repository import SELECT_BY_CODE
 from shared.postgres import Pool
@@ -16,11 +25,19 @@ LARGE = 1_000_000
 FILL = [
     "INSERT INTO users (username, email) SELECT 'u' || n, 'u' || n || '@example.com' "
     "FROM generate_series(1, 1000) AS n",
-    "INSERT INTO urls (short_code, user_id, original_url, is_active) "
-    "SELECT 'code' || n, 1 + n % 1000, 'https://example.com/' || n, n % 20 <> 0 "
+    "INSERT INTO urls (short_code, user_id, original_url, is_active, title, tags, expires_at, "
+    "max_clicks, password_hash, rules, created_at) "
+    "SELECT 'code' || n, 1 + n % 1000, 'https://example.com/' || n, n % 20 <> 0, "
+    "'A page about ' || n, CASE WHEN n % 100 = 0 THEN ARRAY['tag' || n % 7] ELSE '{}' END, "
+    "CASE WHEN n % 100 = 1 THEN now() + (n - 90000) * interval '1 second' END, "
+    "CASE WHEN n % 100 = 2 THEN 100 END, CASE WHEN n % 100 = 3 THEN 'hash' END, "
+    "CASE WHEN n % 100 = 4 THEN '[]'::jsonb END, "
+    "now() - (100000 - n) * interval '1 minute' "
     "FROM generate_series(1, 100000) AS n",
     "INSERT INTO url_aliases (short_code, url_id) "
     "SELECT 'alias' || n, n FROM generate_series(1, 10000) AS n",
+    "INSERT INTO clicks_hourly (url_id, hour, clicks) "
+    "SELECT n, now(), n FROM generate_series(1, 100000) AS n",
     "ALTER TABLE events DISABLE TRIGGER USER",
     f"INSERT INTO events (at, event_type, url_id, user_id) "
     f"SELECT now() + n % 8 * interval '1 day', "
@@ -58,6 +75,10 @@ class Explaining:
         self.plans.append(json.loads(plan)[0]["Plan"])
         return []
 
+    async def fetchval(self, query: str, *arguments: Any) -> int:
+        await self.fetch(query, *arguments)
+        return 0
+
 
 def nodes(plan: Any) -> list[Any]:
     return [plan, *(node for child in plan.get("Plans", []) for node in nodes(child))]
@@ -67,8 +88,15 @@ def scanned_whole(plan: Any) -> set[str]:
     return {node["Relation Name"] for node in nodes(plan) if node["Node Type"] == "Seq Scan"}
 
 
+NOW = datetime.now(UTC)
+ORDERS = [Order(field, down) for field in url_filters.ORDERS for down in (False, True)]
 FIRST = Page(0, 0, 100)
 LATER = Page(500_000, 0, 100)
+
+
+def page_within(order: Order) -> Page:
+    value = NOW.replace(tzinfo=None) if order.field.endswith("_at") else "code5"
+    return Page(0, 0, 100, order, Mark(order.name, value, 7))
 
 
 @pytest.mark.parametrize("page", [FIRST, LATER])
@@ -109,12 +137,59 @@ async def test_no_list_of_events_scans_a_partition(
         {"user_id": 7, "is_active": False},
         {"archived": "true"},
         {"archived": "all", "user_id": 7},
+        {"q": "77777"},
+        {"q": "example"},
+        {"q": "nothing like it"},
+        {"q": "77777", "user_id": 7},
+        {"tag": ["tag3"]},
+        {"tag": ["tag3", "nothing"]},
+        *({"status": status} for status in url_filters.STATUSES),
+        *({"has": [feature]} for feature in url_filters.FEATURES),
+        {"created_after": NOW - timedelta(hours=1)},
+        {"created_before": NOW - timedelta(days=60)},
     ],
+    ids=str,
 )
-async def test_no_list_of_urls_scans_the_table(large: Pool, filters: dict[str, Any]):
+@pytest.mark.parametrize("owner", [None, 7])
+async def test_no_list_of_urls_scans_the_table(
+    large: Pool, filters: dict[str, Any], owner: int | None
+):
+    connection = Explaining(large)
+    first = [Page(0, 0, 100, order) for order in ORDERS]
+
+    for page in [FIRST, Page(500, 0, 100), *first, *map(page_within, ORDERS)]:
+        await url_list_repository.find_page(connection, page, filters, owner)  # type: ignore[arg-type]
+
+    for plan in connection.plans:
+        assert scanned_whole(plan) == set()
+
+
+@pytest.mark.parametrize("order", ORDERS, ids=lambda order: order.name)
+async def test_a_page_far_in_an_order_is_not_sorted(large: Pool, order: Order):
     connection = Explaining(large)
 
-    await url_repository.find_page(connection, FIRST, filters, None)  # type: ignore[arg-type]
+    await url_list_repository.find_page(connection, page_within(order), {}, None)  # type: ignore[arg-type]
+
+    assert "Sort" not in {node["Node Type"] for node in nodes(connection.plans[0])}
+
+
+async def test_a_rare_term_is_found_by_its_trigrams(large: Pool):
+    connection = Explaining(large)
+
+    await url_list_repository.find_page(connection, FIRST, {"q": "77777"}, None)  # type: ignore[arg-type]
+    await url_list_repository.count(connection, {"q": "77777"}, None, 10)  # type: ignore[arg-type]
+
+    for plan in connection.plans:
+        assert "urls_search" in {node.get("Index Name") for node in nodes(plan)}
+
+
+@pytest.mark.parametrize("owner", [None, 7])
+async def test_the_tags_are_counted_without_a_look_at_links_that_have_none(
+    large: Pool, owner: int | None
+):
+    connection = Explaining(large)
+
+    await tag_repository.find_page(connection, "", 100, owner)  # type: ignore[arg-type]
 
     assert scanned_whole(connection.plans[0]) == set()
 

@@ -18,6 +18,7 @@ from management import (
     metrics,
     openapi,
     redirects,
+    tag_handlers,
     url_handlers,
     user_handlers,
 )
@@ -64,6 +65,7 @@ ROUTES = [
         put=url_handlers.update_url,
         delete=url_handlers.delete_url,
     ),
+    *route("/tags", get=tag_handlers.list_tags),
     *route("/events", get=event_handlers.list_events, post=event_handlers.create_event),
     *route("/events/{event_id}", get=event_handlers.read_event, put=event_handlers.update_event),
 ]
@@ -100,6 +102,9 @@ def create_app(settings: Settings) -> Starlette:
                 name="management",
                 max_size=POOL_SIZE,
                 command_timeout=QUERY_TIMEOUT_SECONDS,
+                # Which index serves a list depends on what is asked for: a plan for any value
+                # would read every link with a common trigram.
+                plan_cache_mode="force_custom_plan",
             ) as pool,
         ):
             pool_metrics.watch_postgres(pool)

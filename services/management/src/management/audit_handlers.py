@@ -31,7 +31,7 @@ REVOKED = AuditRecord(
 @operation(
     list[AuditRecord],
     example=[REVOKED],
-    headers=("Link",),
+    headers=pages.HEADERS,
     query=pages.parameters(DEFAULT_PER_PAGE, FILTERS),
     errors=(Forbidden,),
 )
@@ -47,7 +47,7 @@ async def list_audit_records(request: Request[State]) -> Response:
 @operation(
     list[AuditRecord],
     example=[REVOKED],
-    headers=("Link",),
+    headers=pages.HEADERS,
     query=pages.parameters(DEFAULT_PER_PAGE, OWN_FILTERS),
 )
 async def list_audit_records_of_user(request: Request[State]) -> Response:

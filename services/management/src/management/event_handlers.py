@@ -78,7 +78,7 @@ INCLUDE = {"include": _inclusion}
 @operation(
     list[Event],
     example=[SCAN],
-    headers=("Link",),
+    headers=pages.HEADERS,
     query=pages.parameters(DEFAULT_PER_PAGE, FILTERS | INCLUDE),
 )
 async def list_events(request: Request[State]) -> Response:

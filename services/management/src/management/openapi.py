@@ -53,6 +53,12 @@ HEADERS: Mapping[str, Mapping[str, Any]] = {
         "description": "`stale` where no store could be asked.",
         "schema": {"type": "string", "enum": ["stale"]},
     },
+    "X-Next-Cursor": {"description": "Where there is more, the `cursor` of what follows."},
+    "X-Total-Count": {
+        "description": "How many there are on all pages, where `count=true` asked for it; with a "
+        "`+` there are more than could be counted quickly.",
+        "schema": {"type": "string", "pattern": r"^\d+\+?$"},
+    },
     "X-Request-ID": {"description": "The request's id.", "required": True},
 }
 

@@ -7,7 +7,16 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from management import fields, link_options, pages, short_codes, targets, url_repository
+from management import (
+    fields,
+    link_options,
+    pages,
+    short_codes,
+    targets,
+    url_filters,
+    url_list_repository,
+    url_repository,
+)
 from management.bodies import read_object
 from management.connections import connection
 from management.errors import Conflict, Forbidden, Invalid, Malformed, NotFound
@@ -18,12 +27,6 @@ from shared.http import JSONResponse
 
 DEFAULT_PER_PAGE = 100
 MISSING = "URL not found"
-FILTERS = {
-    "user_id": pages.parse_id,
-    "is_active": pages.parse_boolean,
-    "short_code": pages.parse_text,
-    "archived": pages.parse_archived,
-}
 HELLO = Url(
     id=1,
     user_id=1,
@@ -62,16 +65,28 @@ CHANGES = fields.Body(
 @operation(
     list[Url],
     example=[HELLO],
-    headers=("Link",),
-    query=pages.parameters(DEFAULT_PER_PAGE, FILTERS),
+    headers=(*pages.HEADERS, "X-Total-Count"),
+    query=pages.parameters(
+        DEFAULT_PER_PAGE, url_filters.FILTERS | url_filters.COUNT, url_filters.ORDERS
+    ),
 )
 async def list_urls(request: Request[State]) -> Response:
-    """Return a page of URLs; an owner sees their own, and archived ones if asked for."""
-    page = pages.read_page(request, DEFAULT_PER_PAGE)
-    filters = pages.read_filters(request, FILTERS)
+    """Return a page of URLs; an owner sees their own, and archived ones if asked for.
+
+    Filters narrow it further each.
+    """
+    page = pages.read_page(request, DEFAULT_PER_PAGE, url_filters.ORDERS)
+    filters = pages.read_filters(request, url_filters.FILTERS)
+    is_counted = pages.read_filters(request, url_filters.COUNT).get("count", False)
+    owner = principal_of(request).owner
+    headers = {}
     async with connection(request.state["pool"]) as lent:
-        urls = await url_repository.find_page(lent, page, filters, principal_of(request).owner)
-    return pages.answer(request, page, urls)
+        urls = await url_list_repository.find_page(lent, page, filters, owner)
+        if is_counted:
+            most = url_filters.MAX_COUNTED
+            total = await url_list_repository.count(lent, filters, owner, most + 1)
+            headers["X-Total-Count"] = str(total) if total <= most else f"{most}+"
+    return pages.answer(request, page, urls, headers)
 
 
 @operation(

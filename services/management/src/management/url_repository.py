@@ -1,6 +1,5 @@
 """The `urls` table: every change draws a new version."""
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -9,7 +8,6 @@ import msgspec
 
 from management.errors import Malformed
 from management.fields import Moment
-from management.pages import Page
 from shared import link_rows
 from shared.events import LinkRecord, RedirectStatus, Rule
 from shared.postgres import Connection
@@ -152,32 +150,10 @@ async def find(connection: Connection, url_id: int, owner: int | None) -> Versio
     return None if row is None else _versioned(row)
 
 
-_FILTERS = {"user_id": "user_id = ", "is_active": "is_active = ", "short_code": "short_code = "}
-_ARCHIVED = {"false": "archived_at IS NULL", "true": "archived_at IS NOT NULL", "all": "true"}
-
-
-async def find_page(
-    connection: Connection, page: Page, filters: Mapping[str, Any], owner: int | None
-) -> list[Url]:
-    """Return the page's URLs, of `owner` if given, and one more where there is a next page.
-
-    The filter `archived` is `true`, `false` or `all`; without it archived ones are left out.
-    """
-    # Only the conditions that are asked for: "$1 IS NULL OR …" would hide the index of each.
-    wanted = dict(filters)
-    conditions = ["deleted_at IS NULL", _ARCHIVED[wanted.pop("archived", "false")], "id > $1"]
-    arguments: list[Any] = [page.after, page.limit + 1, page.offset]
-    for name, value in wanted.items():
-        arguments.append(value)
-        conditions.append(f"{_FILTERS[name]}${len(arguments)}")
-    if owner is not None:
-        arguments.append(owner)
-        conditions.append(f"user_id = ${len(arguments)}")
-    query = f"""
-        SELECT {_COLUMNS} FROM urls WHERE {" AND ".join(conditions)}
-         ORDER BY id LIMIT $2 OFFSET $3
-    """  # noqa: S608
-    return [_url(row) for row in await connection.fetch(query, *arguments)]
+async def select(connection: Connection, clauses: str, *arguments: Any) -> list[Url]:  # noqa: ANN401
+    """Return the URLs that `SELECT … FROM urls` with these clauses finds."""
+    rows = await connection.fetch(f"SELECT {_COLUMNS} FROM urls {clauses}", *arguments)  # noqa: S608
+    return [_url(row) for row in rows]
 
 
 LOCK = f"""

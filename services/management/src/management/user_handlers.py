@@ -41,7 +41,9 @@ class Imported(msgspec.Struct, frozen=True):
     imported: int
 
 
-@operation(list[User], example=[ADA], headers=("Link",), query=pages.parameters(DEFAULT_PER_PAGE))
+@operation(
+    list[User], example=[ADA], headers=pages.HEADERS, query=pages.parameters(DEFAULT_PER_PAGE)
+)
 async def list_users(request: Request[State]) -> Response:
     """Return a page of users; an owner sees only themselves."""
     page = pages.read_page(request, DEFAULT_PER_PAGE)

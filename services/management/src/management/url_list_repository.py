@@ -1,0 +1,126 @@
+"""Lists of the `urls` table: narrowed, searched, in the order asked for, and counted."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from management import url_repository
+from management.orders import DESCENDING, Mark
+from management.pages import Page
+from management.url_repository import Url
+from shared.postgres import Connection
+
+_LIVE = "deleted_at IS NULL"
+_EXPIRED = "(expires_at IS NOT NULL AND expires_at <= now())"
+_EXHAUSTED = """
+    (max_clicks IS NOT NULL AND max_clicks <= (
+        SELECT coalesce(sum(clicks), 0) FROM clicks_hourly WHERE url_id = urls.id))
+"""
+# One of them is true of each link: what the redirector looks at first comes first.
+_STATUSES = {
+    "inactive": "NOT is_active",
+    "expired": f"is_active AND {_EXPIRED}",
+    "exhausted": f"is_active AND NOT {_EXPIRED} AND {_EXHAUSTED}",
+    "active": f"is_active AND NOT {_EXPIRED} AND NOT {_EXHAUSTED}",
+}
+_FEATURES = {
+    "password": "password_hash IS NOT NULL",
+    "rules": "rules IS NOT NULL",
+    "expiry": "expires_at IS NOT NULL",
+}
+_ARCHIVED = {"false": "archived_at IS NULL", "true": "archived_at IS NOT NULL", "all": "true"}
+_SEARCHED = "link_search_text(short_code, original_url, title, tags)"
+_TERM = """lower({p}::text COLLATE "pg_c_utf8")"""
+# Each takes its value as the parameter {p}.
+_FILTERS = {
+    "user_id": "user_id = {p}",
+    "is_active": "is_active = {p}",
+    "short_code": "short_code = {p}",
+    "q": f"trigrams({_SEARCHED}) @> trigrams({_TERM}) AND strpos({_SEARCHED}, {_TERM}) > 0",
+    "tag": "tags <> '{{}}' AND tags @> {p}::text[]",
+    "created_after": "created_at >= {p}",
+    "created_before": "created_at < {p}",
+}
+# These are of a closed set, and each has an index that a parameter would hide.
+_CHOICES: dict[str, Callable[[Any], str]] = {
+    "status": lambda value: _STATUSES[value],
+    "has": lambda values: " AND ".join(_FEATURES[value] for value in values),
+    "archived": lambda value: _ARCHIVED[value],
+}
+# What an index is of, and a cursor's value like it. A bare `created_at` would be the one shown.
+_ORDERS = {
+    "created_at": ("urls.created_at", "{p}::timestamp AT TIME ZONE 'UTC'"),
+    "updated_at": ("urls.updated_at", "{p}::timestamp AT TIME ZONE 'UTC'"),
+    "short_code": ("short_code", "{p}::text"),
+    "title": ('link_sort_title(title) COLLATE "C"', "link_sort_title({p}::text)"),
+}
+
+
+class _Conditions:
+    """A WHERE clause and its arguments, made of what is asked for and no more.
+
+    "$1 IS NULL OR …" would hide the index of each condition.
+    """
+
+    def __init__(self, filters: Mapping[str, Any], owner: int | None) -> None:
+        self.arguments: list[Any] = []
+        self._terms = [_LIVE]
+        for name, value in ({"archived": "false"} | dict(filters)).items():
+            if name in _CHOICES:
+                self._terms.append(_CHOICES[name](value))
+            else:
+                self.add(_FILTERS[name], value)
+        if owner is not None:
+            self.add(_FILTERS["user_id"], owner)
+
+    def add(self, term: str, value: object) -> None:
+        """Ask for `term`, whose parameter is `value`."""
+        self._terms.append(term.format(p=self.parameter(value)))
+
+    def add_mark(self, mark: Mark, key: str, value: str) -> None:
+        """Ask for what comes after `mark`."""
+        given = value.format(p=self.parameter(mark.value))
+        side = "<" if mark.order.startswith(DESCENDING) else ">"
+        self._terms.append(f"({key}, id) {side} ({given}, {self.parameter(mark.id)})")
+
+    def parameter(self, value: object) -> str:
+        """Return the place of a value."""
+        self.arguments.append(value)
+        return f"${len(self.arguments)}"
+
+    def __str__(self) -> str:
+        return " AND ".join(self._terms)
+
+
+async def find_page(
+    connection: Connection, page: Page, filters: Mapping[str, Any], owner: int | None
+) -> list[Url]:
+    """Return the page's URLs, of `owner` if given, and one more where there is a next page.
+
+    The filter `archived` is `true`, `false` or `all`; without it archived ones are left out.
+    """
+    conditions = _Conditions(filters, owner)
+    if page.order is None:
+        conditions.add("id > {p}", page.after)
+        order = "id"
+    else:
+        key, value = _ORDERS[page.order.field]
+        if page.mark is not None:
+            conditions.add_mark(page.mark, key, value)
+        direction = " DESC" if page.order.is_descending else ""
+        order = f"{key}{direction}, id{direction}"
+    limit, offset = conditions.parameter(page.limit + 1), conditions.parameter(page.offset)
+    clauses = f"WHERE {conditions} ORDER BY {order} LIMIT {limit} OFFSET {offset}"
+    return await url_repository.select(connection, clauses, *conditions.arguments)
+
+
+async def count(
+    connection: Connection, filters: Mapping[str, Any], owner: int | None, limit: int
+) -> int:
+    """Return how many URLs there are, of `owner` if given, but count no further than `limit`."""
+    conditions = _Conditions(filters, owner)
+    query = f"""
+        SELECT count(*) FROM (
+            SELECT FROM urls WHERE {conditions} LIMIT {conditions.parameter(limit)}
+        ) AS counted
+    """  # noqa: S608 - of the fixed texts above; every value is a parameter
+    return int(await connection.fetchval(query, *conditions.arguments))
