@@ -10,6 +10,7 @@ import pytest
 
 from management import (
     event_repository,
+    stats_repository,
     tag_repository,
     url_filters,
     url_list_repository,
@@ -18,6 +19,7 @@ from management import (
 )
 from management.orders import Mark, Order
 from management.pages import Page
+from management.stats_repository import Days, Links
 from redirector.link_repository import SELECT_BY_CODE
 from shared.postgres import Pool
 
@@ -43,6 +45,10 @@ FILL = [
     f"SELECT now() + n % 8 * interval '1 day', "
     f"CASE WHEN n % 100 = 0 THEN 'updated' ELSE 'redirect' END, 1 + n % 50000, 1 + n % 1000 "
     f"FROM generate_series(1, {LARGE}) AS n",
+    "INSERT INTO clicks_hourly SELECT 1 + n % 20000, date_trunc('hour', now()) - n / 20000 * "
+    "interval '1 hour', 1 FROM generate_series(1, 200000) AS n",
+    "INSERT INTO clicks_by_agent SELECT 1 + n % 20000, current_date - n / 20000, 'mobile', 'iOS', "
+    "'b' || n % 5, 1, 1 FROM generate_series(1, 200000) AS n",
     "ANALYZE",
 ]
 
@@ -211,3 +217,22 @@ async def test_no_look_up_scans_a_table(large: Pool, query: str, arguments: tupl
     await connection.fetch(query, *arguments)
 
     assert scanned_whole(connection.plans[0]) - {"users"} == set()
+
+
+LAST_YEAR = Days(datetime.now(UTC) - timedelta(days=365), datetime.now(UTC))
+
+
+@pytest.mark.parametrize("links", [Links(url_id=7), Links(user_id=7), Links()])
+async def test_statistics_ask_roll_ups_only(large: Pool, links: Links):
+    connection: Any = Explaining(large)
+
+    await stats_repository.find_series(connection, links, LAST_YEAR, "day", "Europe/Vienna")
+    for dimension in stats_repository.DIMENSIONS:
+        await stats_repository.find_known(connection, links, LAST_YEAR, dimension, 10)
+
+    assert len(connection.plans) == 8
+    for plan in connection.plans:
+        relations = {node["Relation Name"] for node in nodes(plan) if "Relation Name" in node}
+        assert not {name for name in relations if name.startswith("events")}
+        if links != Links():
+            assert scanned_whole(plan) & {"clicks_hourly", "clicks_by_agent", "urls"} == set()

@@ -18,6 +18,7 @@ from management import (
     metrics,
     openapi,
     redirects,
+    stats_handlers,
     tag_handlers,
     url_handlers,
     user_handlers,
@@ -66,6 +67,9 @@ ROUTES = [
         delete=url_handlers.delete_url,
     ),
     *route("/tags", get=tag_handlers.list_tags),
+    *route("/urls/{url_id}/stats", get=stats_handlers.read_url_stats),
+    *route("/stats", get=stats_handlers.read_stats),
+    *route("/stats/orphans", get=stats_handlers.read_orphan_stats),
     *route("/events", get=event_handlers.list_events, post=event_handlers.create_event),
     *route("/events/{event_id}", get=event_handlers.read_event, put=event_handlers.update_event),
 ]

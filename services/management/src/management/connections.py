@@ -18,6 +18,16 @@ async def connection(pool: Pool) -> AsyncIterator[Connection]:
 
 
 @asynccontextmanager
+async def snapshot(pool: Pool) -> AsyncIterator[Connection]:
+    """Lend a connection that sees one moment, whatever is written meanwhile."""
+    async with (
+        lend(pool, timeout=ACQUIRE_TIMEOUT_SECONDS) as lent,
+        lent.transaction(isolation="repeatable_read", readonly=True),
+    ):
+        yield lent
+
+
+@asynccontextmanager
 async def transaction(pool: Pool) -> AsyncIterator[Connection]:
     """Lend a connection for one transaction: committed at the end of the block, or not at all."""
     with checkpoint("db_write"):

@@ -126,7 +126,7 @@ def read_filters(request: Request[Any], readers: Mapping[str, fields.Check]) -> 
 @fields.accepts(**fields.integer.schema)
 def parse_id(value: str) -> int:
     """Read an id of a query."""
-    return int(fields.integer(_parse_integer(value)))
+    return int(fields.integer(parse_integer(value)))
 
 
 @fields.accepts(**fields.boolean.schema)
@@ -219,7 +219,7 @@ def _number(query: Mapping[str, str], name: str) -> int | None:
         return None
     least, most = NUMBERS[name]
     try:
-        number = _parse_integer(query[name])
+        number = parse_integer(query[name])
     except ValueError:
         number = None
     if number is None or not least <= number <= most:
@@ -232,7 +232,8 @@ def _wrong(name: str, problem: str) -> Malformed:
     return Malformed(message, {name: message})
 
 
-def _parse_integer(value: str) -> int:
+def parse_integer(value: str) -> int:
+    """Read a whole number of a query; raises `ValueError`."""
     if not (value.isascii() and value.isdigit() and len(value) <= 19):
         raise ValueError("must be an integer")
     return int(value)

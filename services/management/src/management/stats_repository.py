@@ -1,0 +1,195 @@
+"""The roll-ups of clicks, as the API reads them; `events` itself is never asked.
+
+Hours sum up to any longer time; what clicks tell is known by UTC day. A breakdown's row holds what
+is known, so that the rest of the total is what is not.
+"""
+
+from datetime import date, datetime, timedelta
+from typing import Annotated, Literal
+
+import msgspec
+
+from management.fields import Moment
+from shared.postgres import Connection
+
+Interval = Literal["hour", "day", "week", "month"]
+Number = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class Links(msgspec.Struct, frozen=True):
+    """Whose clicks: of one link, of all live links of one user, or, with neither, all there are."""
+
+    url_id: int | None = None
+    user_id: int | None = None
+
+
+class Days(msgspec.Struct, frozen=True):
+    """UTC days, from midnight before the first to midnight after the last."""
+
+    begin: datetime
+    end: datetime
+
+
+class Bucket(msgspec.Struct, frozen=True):
+    """The clicks of an hour, day, week or month that begins at `start`, as far as in the range.
+
+    `people`, `bots` and `previews` make up `clicks`. `visitors` are people, each counted once a
+    UTC day and link, in the hour of the first visit.
+    """
+
+    start: Moment
+    clicks: Number
+    people: Number
+    bots: Number
+    previews: Number
+    visitors: Number
+
+
+class Share(msgspec.Struct, frozen=True):
+    """Clicks of which one value is known; `people` made so many of them."""
+
+    value: str
+    clicks: Number
+    people: Number
+
+
+class Known(msgspec.Struct, frozen=True):
+    """The largest shares, and how many clicks have any value."""
+
+    top: list[Share]
+    clicks: int
+    people: int
+
+
+_WHOSE = {
+    "one": "url_id = $1",
+    "of_user": "url_id IN (SELECT id FROM urls WHERE user_id = $1 AND deleted_at IS NULL)",
+    "all": "$1::bigint IS NULL",
+}
+# What the range holds of each bucket, empty ones included: a step of 12 hours meets every day of
+# every zone, however long its clocks make it.
+_SERIES = """
+    WITH counted AS (
+        SELECT date_trunc($4, hour, $5) AS start, sum(clicks) AS clicks, sum(bots) AS bots,
+               sum(previews) AS previews, 0 AS visitors
+          FROM clicks_hourly
+         WHERE {whose} AND hour >= $2 AND hour < $3
+         GROUP BY 1
+        UNION ALL
+        SELECT date_trunc($4, hour, $5), 0, 0, 0, sum(visitors)
+          FROM visitors_hourly
+         WHERE {whose} AND hour >= $2 AND hour < $3
+         GROUP BY 1
+        UNION ALL
+        SELECT DISTINCT date_trunc($4, moment, $5), 0, 0, 0, 0
+          FROM (SELECT generate_series($2, $3, $6::interval) UNION SELECT $3 - interval '1 hour')
+               AS moments (moment)
+         WHERE moment < $3
+    )
+    SELECT start AT TIME ZONE 'UTC' AS start, sum(clicks)::bigint AS clicks,
+           sum(clicks - bots - previews)::bigint AS people, sum(bots)::bigint AS bots,
+           sum(previews)::bigint AS previews, sum(visitors)::bigint AS visitors
+      FROM counted
+     GROUP BY counted.start
+     ORDER BY counted.start
+"""
+
+
+async def find_series(
+    connection: Connection, links: Links, days: Days, interval: Interval, zone: str
+) -> list[Bucket]:
+    """Return the buckets of `days`; raises asyncpg's error for a zone that there is not."""
+    in_hours = interval == "hour"
+    rows = await connection.fetch(
+        _SERIES.format(whose=_WHOSE[_kind(links)]),
+        links.url_id or links.user_id,
+        days.begin,
+        days.end,
+        interval,
+        "UTC" if in_hours else zone,  # the roll-ups' hours are those of UTC
+        timedelta(hours=1 if in_hours else 12),
+    )
+    return msgspec.convert(rows, list[Bucket])
+
+
+_BREAKDOWN = """
+    SELECT {dimension} AS value, sum(clicks)::bigint AS clicks, sum(people)::bigint AS people,
+           (sum(sum(clicks)) OVER ())::bigint AS known_clicks,
+           (sum(sum(people)) OVER ())::bigint AS known_people
+      FROM {table}
+     WHERE {whose} AND day >= $2 AND day < $3 AND {dimension} <> ''
+     GROUP BY {dimension}
+    HAVING sum(clicks) <> 0
+     ORDER BY sum(clicks) DESC, {dimension}
+     LIMIT $4
+"""
+DIMENSIONS = {
+    "referrer": "clicks_by_origin",
+    "source": "clicks_by_origin",
+    "country": "clicks_by_place",
+    "language": "clicks_by_place",
+    "device": "clicks_by_agent",
+    "system": "clicks_by_agent",
+    "browser": "clicks_by_agent",
+}
+
+
+async def find_known(
+    connection: Connection, links: Links, days: Days, dimension: str, limit: int
+) -> Known:
+    """Return what is known of one dimension."""
+    query = _BREAKDOWN.format(
+        dimension=dimension, table=DIMENSIONS[dimension], whose=_WHOSE[_kind(links)]
+    )
+    rows = await connection.fetch(
+        query, links.url_id or links.user_id, days.begin.date(), days.end.date(), limit
+    )
+    top = [Share(row["value"], row["clicks"], row["people"]) for row in rows]
+    if not rows:
+        return Known(top, 0, 0)
+    return Known(top, rows[0]["known_clicks"], rows[0]["known_people"])
+
+
+class Orphan(msgspec.Struct, frozen=True):
+    """A code without a link, how often it was visited, and on which UTC day last."""
+
+    short_code: str
+    visits: Number
+    last_day: date
+
+
+class Orphans(msgspec.Struct, frozen=True):
+    """Visits to codes without a link; `other` are those to codes that are not listed."""
+
+    visits: Number
+    codes: list[Orphan]
+    other: Number
+
+
+_ORPHANS = """
+    SELECT short_code, sum(visits)::bigint AS visits, max(day) AS last_day,
+           (sum(sum(visits)) OVER ())::bigint AS total
+      FROM orphans_daily
+     WHERE day >= $1 AND day < $2
+     GROUP BY short_code
+     ORDER BY short_code = '*', sum(visits) DESC, short_code
+     LIMIT $3
+"""
+
+
+async def find_orphans(connection: Connection, days: Days, limit: int) -> Orphans:
+    """Return the codes that were visited most."""
+    rows = await connection.fetch(_ORPHANS, days.begin.date(), days.end.date(), limit)
+    total = rows[0]["total"] if rows else 0
+    codes = [
+        Orphan(row["short_code"], row["visits"], row["last_day"])
+        for row in rows
+        if row["short_code"] != "*"  # the rest of a day with too many codes
+    ]
+    return Orphans(total, codes, total - sum(orphan.visits for orphan in codes))
+
+
+def _kind(links: Links) -> str:
+    if links.url_id is not None:
+        return "one"
+    return "all" if links.user_id is None else "of_user"
