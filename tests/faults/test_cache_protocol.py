@@ -29,9 +29,12 @@ from tests.conftest import database_url
 
 EXAMPLES = int(os.environ.get("SOAK_EXAMPLES", "60"))
 STEPS = 30
-CODES = ["abc", "def"]
+LINKS = ["abc", "def"]
+ALIAS = "alias"
+CODES = [*LINKS, ALIAS]
 WORKERS = [0, 1]
 codes = st.sampled_from(["abc", "abc", "abc", "def"])  # one is enough for most races
+read_codes = st.sampled_from(["abc", "abc", ALIAS, ALIAS, "def"])
 workers = st.sampled_from(WORKERS)
 STORES: dict[str, str] = {}  # set by the fixture: a state machine takes no arguments
 
@@ -47,13 +50,27 @@ TRASH = """
 """
 PURGE = "DELETE FROM urls WHERE short_code = $1"
 NEXT_VERSION = "SELECT nextval('url_version_seq')"
+RENEW = """
+    UPDATE urls SET version = nextval('url_version_seq')
+     WHERE short_code = $1 AND deleted_at IS NULL RETURNING id
+"""
+ADD_ALIAS = """
+    INSERT INTO url_aliases (short_code, url_id) VALUES ($1, $2) ON CONFLICT DO NOTHING
+"""
+DROP_ALIAS = "DELETE FROM url_aliases WHERE short_code = $1 AND url_id = $2"
+SELECT_CODES = """
+    SELECT short_code FROM urls WHERE short_code = $1
+    UNION ALL
+    SELECT alias.short_code FROM url_aliases AS alias JOIN urls ON urls.id = alias.url_id
+     WHERE urls.short_code = $1
+"""
 
 
 class Worker:
     """A redirector's memory, and the versions it has served."""
 
     def __init__(self, feed: Redis, cache: Redis, pool: Pool) -> None:
-        self.near = NearCache(max_links=1)  # one of two codes: eviction happens all the time
+        self.near = NearCache(max_links=1)  # one of three codes: eviction happens all the time
         self.follower = LinkFollower(feed, self.near, tracing.off())
         self.resolver = Resolver(self.near, self.follower, cache, pool, 1)
         self.served: dict[str, int] = {}
@@ -86,7 +103,7 @@ class CacheProtocol(RuleBasedStateMachine):
         self.pool = await asyncpg.create_pool(STORES["database"], min_size=1, max_size=4)
         await self.cache.flushall()
         await self.bus.flushall()
-        await self.pool.execute("TRUNCATE urls, users CASCADE")
+        await self.pool.execute("TRUNCATE urls, url_aliases, users CASCADE")
         await self.pool.execute("INSERT INTO users VALUES (1, 'ada', 'ada@example.com')")
         self.all = [Worker(self.bus, self.cache, self.pool) for _ in WORKERS]
         for worker in self.all:
@@ -101,25 +118,53 @@ class CacheProtocol(RuleBasedStateMachine):
         self.targets += 1
         target = f"https://example.com/{self.targets}"
         self.wait(self.pool.execute(UPSERT, code, target, active))
-        record = self.wait(self._row(code))
-        self.outbox.append((code, record))
+        changes = self._changes(code)
+        self.outbox += changes
         if announces:
-            self.wait(link_cache.apply(self.cache, 1, code, record))
-            self.wait(self._announce(code, record))
+            for each, record in changes:
+                self.wait(link_cache.apply(self.cache, 1, each, record))
+                self.wait(self._announce(each, record))
             self.hear(hearer)
+
+    def _changes(self, code: str) -> list[tuple[str, LinkRecord]]:
+        """What is to be announced of a link: its record, under each of its codes."""
+        rows = self.wait(self.pool.fetch(SELECT_CODES, code))
+        return [(each["short_code"], self.wait(self._row(each["short_code"]))) for each in rows]
 
     @rule(code=codes)
     def delete(self, code: str) -> None:
         if self.wait(self.pool.execute(TRASH, code)) != "UPDATE 0":
-            self.outbox.append((code, self.wait(self._row(code))))
+            self.outbox += self._changes(code)
+
+    @rule(code=codes)
+    def add_alias(self, code: str) -> None:
+        """Give a link another code, if that is free; the link's version moves."""
+        url_id = self.wait(self.pool.fetchval(RENEW, code))
+        if url_id is not None:
+            self.wait(self.pool.execute(ADD_ALIAS, ALIAS, url_id))
+            self.outbox += self._changes(code)
+
+    @rule(code=codes)
+    def drop_alias(self, code: str) -> None:
+        """Take it back: from the link's new version on, the code is unknown."""
+        url_id = self.wait(self.pool.fetchval(RENEW, code))
+        if url_id is not None:
+            dropped = self.wait(self.pool.execute(DROP_ALIAS, ALIAS, url_id)) != "DELETE 0"
+            self.outbox += self._changes(code)
+            if dropped:
+                self._free([ALIAS], self.wait(self._row(code)).version)
 
     @rule(code=codes)
     def purge(self, code: str) -> None:
-        """An administrator frees the code: the announcement says "unknown", newer than the row."""
-        if self.wait(self.pool.execute(PURGE, code)) != "DELETE 0":
-            version = self.wait(self.pool.fetchval(NEXT_VERSION))
-            record = LinkRecord(version=version, state="unknown", cached_at=0.0)
-            self.outbox.append((code, record))
+        """An administrator frees the codes: the announcements say "unknown", newer than the row."""
+        freed = [each for each, _ in self._changes(code)]
+        if freed:
+            self.wait(self.pool.execute(PURGE, code))
+            self._free(freed, self.wait(self.pool.fetchval(NEXT_VERSION)))
+
+    def _free(self, freed: list[str], version: int) -> None:
+        record = LinkRecord(version=version, state="unknown", cached_at=0.0)
+        self.outbox += [(code, record) for code in freed]
 
     @rule(crashes=st.sampled_from(["not", "not", "after apply", "after announcing"]))
     def relay(self, crashes: str) -> None:
@@ -147,20 +192,20 @@ class CacheProtocol(RuleBasedStateMachine):
         await self.bus.xadd(streams.LINKS, {streams.LINKS_MESSAGE: beat})
         await worker.follower._read()
 
-    @rule(number=workers, code=codes)
+    @rule(number=workers, code=read_codes)
     def read(self, number: int, code: str) -> None:
         worker = self.all[number]
         record = self.wait(worker.resolver.resolve(code)).record
         self._served(worker, code, record)
 
-    @rule(number=workers, code=codes)
+    @rule(number=workers, code=read_codes)
     def slow_read_begins(self, number: int, code: str) -> None:
         worker = self.all[number]
         generation = worker.near.generation
         token = self.wait(link_cache.take_lease(self.cache, 1, code))
         worker.reading[code] = (generation, token, self.wait(self._row(code)))
 
-    @rule(number=workers, code=codes)
+    @rule(number=workers, code=read_codes)
     def slow_read_ends(self, number: int, code: str) -> None:
         worker = self.all[number]
         if code not in worker.reading:
@@ -187,11 +232,11 @@ class CacheProtocol(RuleBasedStateMachine):
             )
         worker.served[code] = record.version
 
-    @rule(code=codes)
+    @rule(code=read_codes)
     def evict_entry(self, code: str) -> None:
         self.wait(link_cache.remove(self.cache, 1, code))
 
-    @rule(code=codes)
+    @rule(code=read_codes)
     def lease_expires(self, code: str) -> None:
         self.wait(self.cache.delete(link_cache._lease_key(1, code)))
 

@@ -4,7 +4,7 @@ Each kind has the same steps, as a `Table`: make the temporary table, find the f
 contradicts another one or the database, insert what is not there yet, move the sequence.
 A row that is there already, with the same identity, stays as it is: edits made since the first
 import are not undone. Identity is the id and what never changes beside it: a user's time of
-creation, a URL's code, an event's time and unique id.
+creation, a URL's code (or the alias that it became), an event's time and unique id.
 """
 
 from collections.abc import AsyncIterator
@@ -121,11 +121,20 @@ URLS = Table(
         SELECT line, 'id', 'URL ' || id || ' exists and has another code, ' || urls.short_code
           FROM incoming_urls AS incoming JOIN urls USING (id)
          WHERE urls.short_code <> incoming.short_code
+           AND NOT EXISTS (SELECT FROM url_aliases AS alias
+                            WHERE alias.url_id = urls.id
+                              AND alias.short_code = incoming.short_code)
         UNION ALL
         SELECT line, 'short_code', 'is taken by URL ' || urls.id
           FROM incoming_urls AS incoming
           JOIN urls ON urls.domain_id = 1 AND urls.short_code = incoming.short_code
          WHERE urls.id <> incoming.id
+        UNION ALL
+        SELECT line, 'short_code', 'is an alias of URL ' || alias.url_id
+          FROM incoming_urls AS incoming
+          JOIN url_aliases AS alias
+            ON alias.domain_id = 1 AND alias.short_code = incoming.short_code
+         WHERE alias.url_id <> incoming.id
         UNION ALL
         SELECT line, 'user_id', 'there is no user ' || user_id
           FROM incoming_urls AS incoming
@@ -142,7 +151,8 @@ URLS = Table(
                               created_at, updated_at)
             SELECT id, user_id, short_code, original_url, title, is_active,
                    created_at, updated_at
-              FROM incoming_urls
+              FROM incoming_urls AS incoming
+             WHERE NOT EXISTS (SELECT FROM urls WHERE urls.id = incoming.id)
              ORDER BY line
                 ON CONFLICT (id) DO NOTHING
             RETURNING id, domain_id, short_code, user_id, original_url, is_active, version

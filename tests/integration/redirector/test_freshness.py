@@ -7,7 +7,7 @@ from redis.asyncio import Redis
 from redirector import cache_sampler, metrics, near_cache
 from redirector.cache_sampler import CacheSampler
 from shared import link_cache, streams
-from shared.events import LinkRecord
+from shared.events import LinkRecord, LinkState, encoder
 from tests.integration.redirector.conftest import Links, Redirector, Start, eventually
 
 OLD = "https://example.com/old"
@@ -223,6 +223,20 @@ async def test_the_sampler_lets_a_change_on_its_way_arrive(links: Links):
     await sampling
 
     assert metrics.CACHE_INCONSISTENT._value.get() == before
+
+
+@pytest.mark.parametrize("state", ["deleted", "unknown"])
+async def test_the_sampler_agrees_with_what_is_remembered_of_a_freed_code(
+    links: Links, state: LinkState
+):
+    gone = LinkRecord(version=7, state=state, cached_at=0.0)
+    await links.cache.set("u:{1/abc123}", b"7:" + encoder.encode(gone))
+    before = metrics.CACHE_INCONSISTENT._value.get()
+
+    await CacheSampler(links.cache, links.pool).sample()
+
+    assert metrics.CACHE_INCONSISTENT._value.get() == before
+    assert await link_cache.get(links.cache, 1, "abc123") == gone
 
 
 async def test_an_entry_that_cannot_be_read_is_none_and_ends_nobody(start: Start, links: Links):

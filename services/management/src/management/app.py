@@ -10,6 +10,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
 from management import (
+    alias_handlers,
     audit_handlers,
     docs_handlers,
     event_handlers,
@@ -70,6 +71,10 @@ ROUTES = [
     *route("/urls/{url_id}/stats", get=stats_handlers.read_url_stats),
     *route("/stats", get=stats_handlers.read_stats),
     *route("/stats/orphans", get=stats_handlers.read_orphan_stats),
+    *route(
+        "/urls/{url_id}/aliases", get=alias_handlers.list_aliases, post=alias_handlers.create_alias
+    ),
+    *route("/urls/{url_id}/aliases/{alias}", delete=alias_handlers.delete_alias),
     *route("/events", get=event_handlers.list_events, post=event_handlers.create_event),
     *route("/events/{event_id}", get=event_handlers.read_event, put=event_handlers.update_event),
 ]

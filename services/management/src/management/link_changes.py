@@ -1,32 +1,28 @@
 """Create, change and delete links: row, event and outbox in one transaction, then announce."""
 
-import time
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 from redis.asyncio import Redis
 
 from management import (
+    alias_repository,
     announcer,
     audit_repository,
-    event_repository,
-    outbox_repository,
+    change_log,
     short_codes,
     url_repository,
     user_repository,
 )
 from management.connections import transaction
-from management.errors import Conflict, NotFound
-from management.event_repository import NewEvent
+from management.errors import NotFound
 from management.url_repository import Content, VersionedUrl
-from shared import checkpoints
 from shared.errors import Unavailable
 from shared.events import DEFAULT_DOMAIN, LinkChanged
 from shared.postgres import Connection, Pool
 
 GENERATE_ATTEMPTS = 10  # of 62^6 codes: a tenth collision in a row means something else is wrong
-Operation = Literal["created", "updated", "deleted"]
 
 
 class LinkChanges:
@@ -43,26 +39,38 @@ class LinkChanges:
             link = await _insert(connection, user_id, code, content)
             url = link.url
             details = {"short_code": url.short_code, "original_url": url.original_url}
-            changes = await _log(connection, "created", [link], [details])
+            changes = await change_log.write(connection, "created", [link], [details])
         await announcer.try_at_once(self._cache, self._bus, changes)
         return link
 
-    async def update(self, url_id: int, owner: int | None, wanted: dict[str, Any]) -> VersionedUrl:
-        """Change what is given of a link's `Content`; raises `NotFound`."""
+    async def update(
+        self, url_id: int, owner: int | None, wanted: Mapping[str, Any], code: str | None = None
+    ) -> VersionedUrl:
+        """Change what is given of a link's `Content`, and its code: the old one is an alias then.
+
+        Raises `NotFound`, and `Conflict` for a taken code.
+        """
         async with transaction(self._pool) as connection:
+            if code is not None:
+                await alias_repository.lock_codes(connection)
             old = await url_repository.lock(connection, url_id, owner)
             if old is None:
                 raise NotFound("URL not found")
-            content = old.content
             changed = {
-                name: value for name, value in wanted.items() if getattr(content, name) != value
+                name: value for name, value in wanted.items() if getattr(old.content, name) != value
             }
-            if not changed:
+            is_renamed = code is not None and code != old.url.short_code
+            if not changed and not is_renamed:
                 return await url_repository.touch(connection, url_id)
+            if code is not None and is_renamed:
+                await _rename(connection, old, code)
             new = await url_repository.update(
-                connection, url_id, msgspec.structs.replace(content, **changed)
+                connection, url_id, msgspec.structs.replace(old.content, **changed)
             )
-            changes = await _log(connection, "updated", [new], [_told(changed)])
+            told = _told(changed)
+            if is_renamed:
+                told |= {"short_code": new.url.short_code, "aliases": new.url.aliases}
+            changes = await change_log.write(connection, "updated", [new], [told])
         await announcer.try_at_once(self._cache, self._bus, changes)
         return new
 
@@ -94,8 +102,7 @@ async def _insert(
     if code is not None:
         link = await url_repository.insert(connection, DEFAULT_DOMAIN, code, user_id, content)
         if link is None:
-            message = "This short code is taken"
-            raise Conflict(message, {"short_code": message})
+            raise alias_repository.code_taken()
         return link
     for _ in range(GENERATE_ATTEMPTS):
         link = await url_repository.insert(
@@ -104,6 +111,15 @@ async def _insert(
         if link is not None:
             return link
     raise Unavailable("No free short code was found, please try again")
+
+
+async def _rename(connection: Connection, link: VersionedUrl, code: str) -> None:
+    """Make `code` a link's own; what was its own becomes an alias."""
+    is_own = await alias_repository.delete(connection, link.url.id, code)
+    if len(link.url.aliases) - is_own >= alias_repository.MAX_ALIASES:
+        raise alias_repository.too_many()
+    await url_repository.set_code(connection, link.url.id, code)
+    await alias_repository.insert(connection, link.domain_id, link.url.short_code, link.url.id)
 
 
 def _told(changed: Mapping[str, Any]) -> dict[str, Any]:
@@ -116,34 +132,6 @@ def _told(changed: Mapping[str, Any]) -> dict[str, Any]:
 
 async def _trash(connection: Connection, url_ids: list[int]) -> list[LinkChanged]:
     links = await url_repository.trash(connection, url_ids)
-    return await _log(
+    return await change_log.write(
         connection, "deleted", links, [{"short_code": link.url.short_code} for link in links]
-    )
-
-
-async def _log(
-    connection: Connection,
-    operation: Operation,
-    links: Sequence[VersionedUrl],
-    details: Sequence[dict[str, Any]],
-) -> list[LinkChanged]:
-    """Write the events and the outbox of changed links; return what is to be announced."""
-    events = [
-        NewEvent(operation, link.url.id, link.url.user_id, facts)
-        for link, facts in zip(links, details, strict=True)
-    ]
-    await event_repository.insert(connection, events)
-    changes = [_change(operation, link) for link in links]
-    await outbox_repository.insert(connection, changes)
-    return changes
-
-
-def _change(operation: Operation, link: VersionedUrl) -> LinkChanged:
-    return LinkChanged(
-        code=link.url.short_code,
-        domain=link.domain_id,
-        operation=operation,
-        record=link.record,
-        committed_at=time.time(),
-        traceparent=checkpoints.traceparent() or msgspec.UNSET,
     )

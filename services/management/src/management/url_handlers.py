@@ -55,6 +55,7 @@ CHANGES = fields.Body(
         "title": fields.title,
         "is_active": fields.boolean,
         "original_url": targets.anywhere,
+        "short_code": short_codes.another,
         **link_options.checks(targets.anywhere, link_options.expires_at),
     },
     example={"title": "Hello", "is_active": False},
@@ -118,7 +119,7 @@ async def read_url(request: Request[State]) -> Response:
     return JSONResponse(link.url)
 
 
-@operation(Url, example=HELLO, body=CHANGES)
+@operation(Url, example=HELLO, body=CHANGES, errors=(Conflict,))
 async def update_url(request: Request[State]) -> Response:
     """Change what is given of a URL; null takes an option back."""
     url_id = path_id(request, "url_id", MISSING)
@@ -126,8 +127,9 @@ async def update_url(request: Request[State]) -> Response:
     if not wanted:
         raise Malformed(f"Nothing to change: give any of {', '.join(CHANGES.checks)}")
     owner = principal_of(request).owner
-    wanted = await _content(request, wanted)
-    return JSONResponse((await _changes(request).update(url_id, owner, wanted)).url)
+    code = wanted.pop("short_code", None)
+    link = await _changes(request).update(url_id, owner, await _content(request, wanted), code)
+    return JSONResponse(link.url)
 
 
 @operation(status=204)

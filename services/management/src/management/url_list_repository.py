@@ -34,7 +34,11 @@ _TERM = """lower({p}::text COLLATE "pg_c_utf8")"""
 _FILTERS = {
     "user_id": "user_id = {p}",
     "is_active": "is_active = {p}",
-    "short_code": "short_code = {p}",
+    "short_code": """
+        id IN (SELECT id FROM urls WHERE domain_id = 1 AND short_code = {p}
+               UNION ALL
+               SELECT url_id FROM url_aliases WHERE domain_id = 1 AND short_code = {p})
+    """,
     "q": f"trigrams({_SEARCHED}) @> trigrams({_TERM}) AND strpos({_SEARCHED}, {_TERM}) > 0",
     "tag": "tags <> '{{}}' AND tags @> {p}::text[]",
     "created_after": "created_at >= {p}",

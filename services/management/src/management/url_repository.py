@@ -6,6 +6,7 @@ from typing import Any
 import asyncpg
 import msgspec
 
+from management.alias_repository import code_taken
 from management.errors import Malformed
 from management.fields import Moment
 from shared import link_rows
@@ -34,6 +35,7 @@ class Url(msgspec.Struct, frozen=True, omit_defaults=True):
     notes: str | None = None
     rules: tuple[Rule, ...] = ()
     archived: bool = False
+    aliases: tuple[str, ...] = ()
 
 
 class Content(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,6 +64,11 @@ class VersionedUrl(msgspec.Struct, frozen=True):
     domain_id: int
 
     @property
+    def codes(self) -> tuple[str, ...]:
+        """Its own code and its aliases."""
+        return (self.url.short_code, *self.url.aliases)
+
+    @property
     def content(self) -> Content:
         """What its owner has set."""
         shown = {name: getattr(self.url, name) for name in _SHOWN_CONTENT}
@@ -71,8 +78,10 @@ class VersionedUrl(msgspec.Struct, frozen=True):
 _SHOWN_CONTENT = [name for name in Content.__struct_fields__ if name != "password_hash"]
 _COLUMNS = f"""
     {link_rows.COLUMNS}, domain_id, short_code, title, created_at, updated_at, tags, notes,
-    archived_at
-"""
+    archived_at,
+    ARRAY(SELECT alias.short_code FROM url_aliases AS alias WHERE alias.url_id = urls.id
+           ORDER BY alias.created_at, alias.short_code) AS aliases
+"""  # noqa: S608
 
 
 def _url(row: asyncpg.Record) -> Url:
@@ -95,6 +104,7 @@ def _url(row: asyncpg.Record) -> Url:
         notes=row["notes"],
         rules=link_rows.rules_of(row),
         archived=row["archived_at"] is not None,
+        aliases=tuple(row["aliases"]),
     )
 
 
@@ -121,7 +131,8 @@ def _arguments(content: Content) -> list[Any]:
 
 INSERT = f"""
     INSERT INTO urls ({_CONTENT_COLUMNS}, domain_id, short_code, user_id)
-    VALUES ({_CONTENT.format(archived_at="now()")}, $14, $15, $16)
+    SELECT {_CONTENT.format(archived_at="now()")}, $14, $15, $16
+     WHERE NOT EXISTS (SELECT FROM url_aliases WHERE domain_id = $14 AND short_code = $15)
         ON CONFLICT (domain_id, short_code) DO NOTHING
     RETURNING {_COLUMNS}
 """  # noqa: S608
@@ -135,6 +146,8 @@ async def insert(
         row = await connection.fetchrow(INSERT, *_arguments(content), domain, code, user_id)
     except asyncpg.ForeignKeyViolationError:
         raise Malformed("User not found", {"user_id": "User not found"}) from None
+    except asyncpg.UniqueViolationError:  # an alias of this moment
+        raise code_taken() from None
     return None if row is None else _versioned(row)
 
 
@@ -184,6 +197,31 @@ async def update(connection: Connection, url_id: int, content: Content) -> Versi
     row = await connection.fetchrow(UPDATE, *_arguments(content), url_id)
     assert row is not None
     return _versioned(row)
+
+
+RENEW = f"""
+    UPDATE urls SET updated_at = clock_timestamp(), version = nextval('url_version_seq')
+     WHERE id = $1
+    RETURNING {_COLUMNS}
+"""  # noqa: S608
+
+
+async def renew(connection: Connection, url_id: int) -> VersionedUrl:
+    """Give a locked URL, whose codes were changed, a new version."""
+    row = await connection.fetchrow(RENEW, url_id)
+    assert row is not None
+    return _versioned(row)
+
+
+SET_CODE = "UPDATE urls SET short_code = $2 WHERE id = $1"
+
+
+async def set_code(connection: Connection, url_id: int, code: str) -> None:
+    """Give a locked URL another code; raises `Conflict` where it is taken."""
+    try:
+        await connection.execute(SET_CODE, url_id, code)
+    except asyncpg.UniqueViolationError:
+        raise code_taken() from None
 
 
 TOUCH = f"""

@@ -57,5 +57,5 @@ class CacheSampler:
             return False
         row = await link_repository.find(self._pool, domain, code)
         # Of a code that was purged or taken from a link, the cache may keep that it is gone.
-        is_gone = cached.state == "deleted" and row.state == "unknown"
+        is_gone = cached.state in {"deleted", "unknown"} and row.state == "unknown"
         return cached.version != row.version and not is_gone
