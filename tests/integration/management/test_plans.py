@@ -9,6 +9,7 @@ import asyncpg
 import pytest
 
 from management import (
+    alias_repository,
     event_repository,
     stats_repository,
     tag_repository,
@@ -205,6 +206,11 @@ async def test_the_tags_are_counted_without_a_look_at_links_that_have_none(
     [
         (SELECT_BY_CODE, (1, "code77")),
         (url_repository.SELECT, (77, None)),
+        (url_repository.EXISTS, (77, None)),
+        (url_repository.SELECT_TRASH, (0, 101, 0, None)),
+        (url_repository.SELECT_TRASH, (0, 101, 0, 7)),
+        (event_repository.SELECT_CHANGES, (77, 0, 101, 0)),
+        (alias_repository.SELECT_OF_URL, (77,)),
         (event_repository.SELECT, (77, None)),
         (user_repository.SELECT, (77,)),
         (user_repository.SELECT_PAGE, (0, 20, 0)),

@@ -21,6 +21,7 @@ from management import (
     redirects,
     stats_handlers,
     tag_handlers,
+    trash_handlers,
     url_handlers,
     user_handlers,
 )
@@ -61,6 +62,7 @@ ROUTES = [
     *route("/users/{user_id}/keys", get=key_handlers.list_keys, post=key_handlers.create_key),
     *route("/users/{user_id}/keys/{key_id}", delete=key_handlers.revoke_key),
     *route("/urls", get=url_handlers.list_urls, post=url_handlers.create_url),
+    *route("/urls/trash", get=trash_handlers.list_trash),
     *route(
         "/urls/{url_id}",
         get=url_handlers.read_url,
@@ -74,6 +76,8 @@ ROUTES = [
     *route(
         "/urls/{url_id}/aliases", get=alias_handlers.list_aliases, post=alias_handlers.create_alias
     ),
+    *route("/urls/{url_id}/restore", post=trash_handlers.restore_url),
+    *route("/urls/{url_id}/history", get=trash_handlers.list_history),
     *route("/urls/{url_id}/aliases/{alias}", delete=alias_handlers.delete_alias),
     *route("/events", get=event_handlers.list_events, post=event_handlers.create_event),
     *route("/events/{event_id}", get=event_handlers.read_event, put=event_handlers.update_event),

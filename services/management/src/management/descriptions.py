@@ -35,6 +35,7 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
         body: the JSON object or the upload that it reads.
         query: parameters by name, each with its JSON schema; see `pages.parameters`.
         path: the schema of each path parameter that is no id (those end in `_id`).
+        is_conditional: whether it heeds `If-Match`.
         errors: what it may refuse beyond what follows from the rest: a wrong body or query, an
             unknown id, no key, too many requests, a store away, a bug.
     """
@@ -49,6 +50,7 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
     body: Body | Upload | None = None
     query: Mapping[str, Schema] = NOTHING
     path: Mapping[str, Schema] = NOTHING
+    is_conditional: bool = False
     errors: tuple[type[DomainError], ...] = ()
 
 

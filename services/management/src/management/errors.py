@@ -42,6 +42,12 @@ class Conflict(DomainError):
     status = 409
 
 
+class PreconditionFailed(DomainError):
+    """The URL is not what `If-Match` names any more."""
+
+    status = 412
+
+
 class TooLarge(DomainError):
     """The body is longer than its limit."""
 

@@ -35,6 +35,15 @@ class Event(msgspec.Struct, frozen=True):
     actor: EventActor | msgspec.UnsetType = msgspec.UNSET
 
 
+class Change(msgspec.Struct, frozen=True):
+    """A change of a URL: what was done, when, and the fields that it changed."""
+
+    id: int
+    event_type: str
+    timestamp: Moment
+    details: dict[str, Any]
+
+
 class NewEvent(msgspec.Struct, frozen=True):
     """An event to be written now."""
 
@@ -104,6 +113,25 @@ async def find(connection: Connection, event_id: int, owner: int | None) -> Even
     """Return the event, of `owner` if given, or None."""
     row = await connection.fetchrow(SELECT, event_id, owner)
     return None if row is None else _event(row)
+
+
+SELECT_CHANGES = """
+    SELECT id, event_type, at AT TIME ZONE 'UTC' AS timestamp,
+           coalesce(details, '{}')::text AS details
+      FROM events
+     WHERE url_id = $1 AND event_type <> 'redirect'
+       AND event_type = ANY('{created,updated,deleted}') AND id > $2
+     ORDER BY id LIMIT $3 OFFSET $4
+"""
+
+
+async def find_changes(connection: Connection, page: Page, url_id: int) -> list[Change]:
+    """Return the page's changes of a URL, and one more where there is a next page."""
+    rows = await connection.fetch(SELECT_CHANGES, url_id, page.after, page.limit + 1, page.offset)
+    return [
+        Change(row["id"], row["event_type"], row["timestamp"], msgspec.json.decode(row["details"]))
+        for row in rows
+    ]
 
 
 INSERT = """

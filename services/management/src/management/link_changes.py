@@ -11,10 +11,12 @@ from management import (
     announcer,
     audit_repository,
     change_log,
+    conditions,
     short_codes,
     url_repository,
     user_repository,
 )
+from management.conditions import Condition
 from management.connections import transaction
 from management.errors import NotFound
 from management.url_repository import Content, VersionedUrl
@@ -44,18 +46,22 @@ class LinkChanges:
         return link
 
     async def update(
-        self, url_id: int, owner: int | None, wanted: Mapping[str, Any], code: str | None = None
+        self,
+        url_id: int,
+        owner: int | None,
+        wanted: Mapping[str, Any],
+        *,
+        code: str | None = None,
+        condition: Condition = conditions.ANY,
     ) -> VersionedUrl:
         """Change what is given of a link's `Content`, and its code: the old one is an alias then.
 
-        Raises `NotFound`, and `Conflict` for a taken code.
+        Raises `NotFound`, `PreconditionFailed`, and `Conflict` for a taken code.
         """
         async with transaction(self._pool) as connection:
             if code is not None:
                 await alias_repository.lock_codes(connection)
-            old = await url_repository.lock(connection, url_id, owner)
-            if old is None:
-                raise NotFound("URL not found")
+            old = await _locked(connection, url_id, owner, condition)
             changed = {
                 name: value for name, value in wanted.items() if getattr(old.content, name) != value
             }
@@ -74,11 +80,12 @@ class LinkChanges:
         await announcer.try_at_once(self._cache, self._bus, changes)
         return new
 
-    async def delete(self, url_id: int, owner: int | None) -> None:
-        """Put a link in the trash; raises `NotFound`."""
+    async def delete(
+        self, url_id: int, owner: int | None, condition: Condition = conditions.ANY
+    ) -> None:
+        """Put a link in the trash; raises `NotFound` and `PreconditionFailed`."""
         async with transaction(self._pool) as connection:
-            if await url_repository.lock(connection, url_id, owner) is None:
-                raise NotFound("URL not found")
+            await _locked(connection, url_id, owner, condition)
             changes = await _trash(connection, [url_id])
         await announcer.try_at_once(self._cache, self._bus, changes)
 
@@ -94,6 +101,16 @@ class LinkChanges:
                 connection, "user.deleted", user_id=user_id, subject_id=user_id
             )
         await announcer.try_at_once(self._cache, self._bus, changes)
+
+
+async def _locked(
+    connection: Connection, url_id: int, owner: int | None, condition: Condition
+) -> VersionedUrl:
+    link = await url_repository.lock(connection, url_id, owner)
+    if link is None:
+        raise NotFound("URL not found")
+    condition.check(link.record.version)
+    return link
 
 
 async def _insert(

@@ -11,7 +11,14 @@ import msgspec
 from management.auth import READING
 from management.bodies import Upload
 from management.descriptions import Description, Media, Path
-from management.errors import Forbidden, Malformed, NotFound, TooLarge, Unauthorized
+from management.errors import (
+    Forbidden,
+    Malformed,
+    NotFound,
+    PreconditionFailed,
+    TooLarge,
+    Unauthorized,
+)
 from management.fields import BIGINT_MAX, Schema
 from shared.errors import DomainError, Unavailable
 
@@ -38,6 +45,11 @@ SECURITY = {
 HEADERS: Mapping[str, Mapping[str, Any]] = {
     "Cache-Control": {"description": "How long the answer may be kept."},
     "Content-Security-Policy": {"description": "What the page may load: nothing from elsewhere."},
+    "ETag": {
+        "description": "Names the version that is answered, for `If-Match`.",
+        "required": True,
+        "example": '"42"',
+    },
     "Link": {
         "description": "Where there is more, the address of what follows.",
         "example": '</urls?cursor=100&per_page=100>; rel="next"',
@@ -60,6 +72,15 @@ HEADERS: Mapping[str, Mapping[str, Any]] = {
         "schema": {"type": "string", "pattern": r"^\d+\+?$"},
     },
     "X-Request-ID": {"description": "The request's id.", "required": True},
+}
+
+
+IF_MATCH = {
+    "name": "If-Match",
+    "in": "header",
+    "description": "The `ETag` that was read: the change is refused if the URL is another by now.",
+    "schema": {"type": "string"},
+    "example": "*",
 }
 
 
@@ -162,6 +183,8 @@ def _operation(path: Path, method: str, schemas: Mapping[object, Schema]) -> dic
     if rest.strip():
         described["description"] = " ".join(rest.split())
     parameters = [*_path_parameters(path, operation), *_query_parameters(operation)]
+    if operation.is_conditional:
+        parameters.append(IF_MATCH)
     if parameters:
         described["parameters"] = parameters
     if operation.body is not None:
@@ -251,6 +274,8 @@ def _errors(path: Path, method: str) -> list[type[DomainError]]:
         errors |= {Unauthorized, Unavailable}
     if path.needs_key and method.upper() not in READING:
         errors.add(Forbidden)
+    if operation.is_conditional:
+        errors.add(PreconditionFailed)
     if operation.query:
         errors.add(Malformed)
     if _names(path.path):

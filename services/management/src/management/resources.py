@@ -56,6 +56,7 @@ def operation(
     body: Body | Upload | None = None,
     query: Mapping[str, Schema] = NOTHING,
     path: Mapping[str, Schema] = NOTHING,
+    is_conditional: bool = False,
     errors: tuple[type[DomainError], ...] = (),
 ) -> Callable[[Handler], Operation]:
     """Describe a handler: see `Description`; its docstring says what it does."""
@@ -74,6 +75,7 @@ def operation(
             body=body,
             query=query,
             path=path,
+            is_conditional=is_conditional,
             errors=errors,
         )
         return Operation(handler, description)

@@ -1,5 +1,7 @@
 """`/urls`: create, read, change, delete."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -8,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from management import (
+    conditions,
     fields,
     link_options,
     pages,
@@ -22,7 +25,8 @@ from management.connections import connection
 from management.errors import Conflict, Forbidden, Invalid, Malformed, NotFound
 from management.link_changes import LinkChanges
 from management.resources import State, operation, path_id, principal_of
-from management.url_repository import Content, Url
+from management.trash_changes import TrashChanges
+from management.url_repository import Content, Url, VersionedUrl
 from shared.http import JSONResponse
 
 DEFAULT_PER_PAGE = 100
@@ -37,6 +41,14 @@ HELLO = Url(
     created_at=fields.EXAMPLE_TIME,
     updated_at=fields.EXAMPLE_TIME,
 )
+PURGE = {"purge": pages.parse_boolean}
+PURGE_QUERY: Mapping[str, fields.Schema] = {
+    "purge": {
+        **pages.parse_boolean.schema,
+        "default": False,
+        "description": "Remove it for good and free its codes; also from the trash.",
+    }
+}
 NEW = fields.Body(
     checks={
         "user_id": fields.integer,
@@ -91,7 +103,12 @@ async def list_urls(request: Request[State]) -> Response:
 
 
 @operation(
-    Url, status=201, example=HELLO, headers=("Location",), body=NEW, errors=(Conflict, Forbidden)
+    Url,
+    status=201,
+    example=HELLO,
+    headers=("ETag", "Location"),
+    body=NEW,
+    errors=(Conflict, Forbidden),
 )
 async def create_url(request: Request[State]) -> Response:
     """Add a URL with a code of its own or a new one."""
@@ -104,11 +121,11 @@ async def create_url(request: Request[State]) -> Response:
         raise Forbidden("user_id must be your own")
     user_id, code = values.pop("user_id"), values.pop("short_code", None)
     content = Content(**await _content(request, values))
-    url = (await _changes(request).create(user_id, code, content)).url
-    return JSONResponse(url, 201, {"Location": f"/urls/{url.id}"})
+    link = await _changes(request).create(user_id, code, content)
+    return _shown(link, 201, {"Location": f"/urls/{link.url.id}"})
 
 
-@operation(Url, example=HELLO)
+@operation(Url, example=HELLO, headers=("ETag",))
 async def read_url(request: Request[State]) -> Response:
     """Return one URL."""
     url_id = path_id(request, "url_id", MISSING)
@@ -116,10 +133,17 @@ async def read_url(request: Request[State]) -> Response:
         link = await url_repository.find(lent, url_id, principal_of(request).owner)
     if link is None:
         raise NotFound(MISSING)
-    return JSONResponse(link.url)
+    return _shown(link)
 
 
-@operation(Url, example=HELLO, body=CHANGES, errors=(Conflict,))
+@operation(
+    Url,
+    example=HELLO,
+    headers=("ETag",),
+    body=CHANGES,
+    is_conditional=True,
+    errors=(Conflict,),
+)
 async def update_url(request: Request[State]) -> Response:
     """Change what is given of a URL; null takes an option back."""
     url_id = path_id(request, "url_id", MISSING)
@@ -128,16 +152,35 @@ async def update_url(request: Request[State]) -> Response:
         raise Malformed(f"Nothing to change: give any of {', '.join(CHANGES.checks)}")
     owner = principal_of(request).owner
     code = wanted.pop("short_code", None)
-    link = await _changes(request).update(url_id, owner, await _content(request, wanted), code)
-    return JSONResponse(link.url)
+    link = await _changes(request).update(
+        url_id,
+        owner,
+        await _content(request, wanted),
+        code=code,
+        condition=conditions.read(request),
+    )
+    return _shown(link)
 
 
-@operation(status=204)
+@operation(status=204, query=PURGE_QUERY, is_conditional=True, errors=(Forbidden,))
 async def delete_url(request: Request[State]) -> Response:
-    """Put a URL in the trash; its code stays reserved."""
+    """Put a URL in the trash; its codes stay reserved, unless an administrator purges it."""
     url_id = path_id(request, "url_id", MISSING)
-    await _changes(request).delete(url_id, principal_of(request).owner)
+    condition = conditions.read(request)
+    if pages.read_filters(request, PURGE).get("purge", False):
+        principal_of(request).require_admin()
+        state = request.state
+        trash = TrashChanges(state["pool"], state["cache"], state["bus"])
+        await trash.purge(url_id, condition)
+    else:
+        await _changes(request).delete(url_id, principal_of(request).owner, condition)
     return Response(status_code=204)
+
+
+def _shown(
+    link: VersionedUrl, status: int = 200, headers: Mapping[str, str] = MappingProxyType({})
+) -> Response:
+    return JSONResponse(link.url, status, {**headers, **conditions.etag(link.record.version)})
 
 
 def _changes(request: Request[State]) -> LinkChanges:

@@ -9,16 +9,20 @@ import msgspec
 from management.alias_repository import code_taken
 from management.errors import Malformed
 from management.fields import Moment
+from management.pages import Page
 from shared import link_rows
 from shared.events import LinkRecord, RedirectStatus, Rule
 from shared.postgres import Connection
 
 
 class Url(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A URL as the API shows it; times are UTC, without offset. Options appear where set."""
+    """A URL as the API shows it; times are UTC, without offset.
+
+    What is not set does not appear. In the trash `user_id` is null where the user is gone.
+    """
 
     id: int
-    user_id: int
+    user_id: int | None
     short_code: str
     original_url: str
     title: str | None
@@ -36,6 +40,7 @@ class Url(msgspec.Struct, frozen=True, omit_defaults=True):
     rules: tuple[Rule, ...] = ()
     archived: bool = False
     aliases: tuple[str, ...] = ()
+    deleted_at: Moment | None = None
 
 
 class Content(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,6 +110,7 @@ def _url(row: asyncpg.Record) -> Url:
         rules=link_rows.rules_of(row),
         archived=row["archived_at"] is not None,
         aliases=tuple(row["aliases"]),
+        deleted_at=row["deleted_at"] and row["deleted_at"].replace(tzinfo=None),
     )
 
 
@@ -171,14 +177,16 @@ async def select(connection: Connection, clauses: str, *arguments: Any) -> list[
 
 LOCK = f"""
     SELECT {_COLUMNS} FROM urls
-     WHERE id = $1 AND deleted_at IS NULL AND ($2::bigint IS NULL OR user_id = $2)
+     WHERE id = $1 AND (deleted_at IS NOT NULL) = $3 AND ($2::bigint IS NULL OR user_id = $2)
        FOR UPDATE
 """  # noqa: S608
 
 
-async def lock(connection: Connection, url_id: int, owner: int | None) -> VersionedUrl | None:
-    """Return a live URL and keep it from being changed until the transaction ends."""
-    row = await connection.fetchrow(LOCK, url_id, owner)
+async def lock(
+    connection: Connection, url_id: int, owner: int | None, *, is_deleted: bool = False
+) -> VersionedUrl | None:
+    """Return a live URL, or one in the trash, and keep it from being changed meanwhile."""
+    row = await connection.fetchrow(LOCK, url_id, owner, is_deleted)
     return None if row is None else _versioned(row)
 
 
@@ -258,3 +266,47 @@ LOCK_OF_USER = """
 async def lock_of_user(connection: Connection, user_id: int) -> list[int]:
     """Return the ids of a user's live URLs, kept from being changed."""
     return [row["id"] for row in await connection.fetch(LOCK_OF_USER, user_id)]
+
+
+RESTORE = f"""
+    UPDATE urls
+       SET deleted_at = NULL, updated_at = clock_timestamp(), version = nextval('url_version_seq')
+     WHERE id = $1
+    RETURNING {_COLUMNS}
+"""  # noqa: S608
+
+
+async def restore(connection: Connection, url_id: int) -> VersionedUrl:
+    """Take a locked URL out of the trash."""
+    row = await connection.fetchrow(RESTORE, url_id)
+    assert row is not None
+    return _versioned(row)
+
+
+PURGE = "DELETE FROM urls WHERE id = $1 RETURNING nextval('url_version_seq') AS version"
+
+
+async def purge(connection: Connection, url_id: int) -> int:
+    """Remove a locked URL and its aliases; return a version newer than any it had."""
+    return int(await connection.fetchval(PURGE, url_id))
+
+
+SELECT_TRASH = f"""
+    SELECT {_COLUMNS} FROM urls
+     WHERE deleted_at IS NOT NULL AND id > $1 AND ($4::bigint IS NULL OR user_id = $4)
+     ORDER BY id LIMIT $2 OFFSET $3
+"""  # noqa: S608
+
+
+async def find_trash_page(connection: Connection, page: Page, owner: int | None) -> list[Url]:
+    """Return the page's URLs of the trash, of `owner` if given, and one more as `find_page`."""
+    rows = await connection.fetch(SELECT_TRASH, page.after, page.limit + 1, page.offset, owner)
+    return [_url(row) for row in rows]
+
+
+EXISTS = "SELECT FROM urls WHERE id = $1 AND ($2::bigint IS NULL OR user_id = $2)"
+
+
+async def exists(connection: Connection, url_id: int, owner: int | None) -> bool:
+    """Tell whether a URL is there, in the trash or not, and `owner`'s if given."""
+    return await connection.fetchrow(EXISTS, url_id, owner) is not None
