@@ -28,6 +28,7 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
         name: by which clients call it.
         text: what it does; the first line is its title.
         returns: the type of the JSON that is answered, a `Media`, or None for no content.
+        has_page: whether who prefers HTML gets a page instead of the JSON.
         status: of the answer when all is well.
         other_statuses: that the same answer may have.
         example: an answer, to be encoded as the real ones are.
@@ -43,6 +44,7 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     text: str
     returns: object = None
+    has_page: bool = False
     status: int = 200
     other_statuses: tuple[int, ...] = ()
     example: object = None

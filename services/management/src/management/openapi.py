@@ -71,6 +71,7 @@ HEADERS: Mapping[str, Mapping[str, Any]] = {
         "`+` there are more than could be counted quickly.",
         "schema": {"type": "string", "pattern": r"^\d+\+?$"},
     },
+    "X-Robots-Tag": {"description": "What a search engine may do with it."},
     "X-Request-ID": {"description": "The request's id.", "required": True},
 }
 
@@ -257,6 +258,8 @@ def _answer(
         if operation.example is not None:
             content["example"] = msgspec.to_builtins(operation.example)
         answer["content"] = {"application/json": content}
+        if operation.has_page:
+            answer["content"]["text/html"] = {"schema": {"type": "string"}}
     return answer
 
 

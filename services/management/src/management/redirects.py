@@ -2,16 +2,19 @@
 
 from typing import Any
 
+import msgspec
+
 from management import fields
 from management.descriptions import Description, Path
 from management.errors import TooLarge
+from management.fields import Moment
 from shared.errors import DomainError, Unavailable
 
 CODE = {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$", "examples": ["hello"]}
 
 
 class Gone(DomainError):
-    """The link is switched off."""
+    """The link is switched off, has expired or has had all its clicks."""
 
     status = 410
 
@@ -27,6 +30,22 @@ class PasswordNeeded(DomainError):
 
     status = 401
     headers = {"WWW-Authenticate": 'Password realm="link"'}  # noqa: RUF012 - as its base has it
+
+
+class Hidden(DomainError):
+    """The link asks for a password, and its target is a part of the secret."""
+
+    status = 403
+
+
+class Preview(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is told of a link; `varies` says that it may lead others elsewhere."""
+
+    short_code: str
+    original_url: str
+    title: str | None = None
+    created_at: Moment | None = None
+    varies: bool = False
 
 
 PASSWORD = fields.Body(checks={"password": fields.text(200)}, example={"password": "open sesame"})
@@ -67,3 +86,20 @@ PATHS = [
     )
     for path, suffix in [("/{short_code}", ""), ("/urls/{short_code}/redirect", "_by_its_url")]
 ]
+_PREVIEW = Description(
+    name="preview",
+    text="Show where a link leads, without going there; this is no click.",
+    returns=Preview,
+    has_page=True,
+    example=Preview("hello", "https://example.com/hello", "Hello", fields.EXAMPLE_TIME),
+    headers=("Cache-Control", "X-Robots-Tag"),
+    path={"short_code": CODE},
+    errors=(Gone, Hidden, Unavailable),
+)
+PATHS.append(
+    Path(
+        "/{short_code}+",
+        {"get": _PREVIEW, "head": msgspec.structs.replace(_PREVIEW, name="peek_preview")},
+        needs_key=False,
+    )
+)

@@ -17,6 +17,7 @@ from redirector.link_follower import LinkFollower
 from redirector.near_cache import NearCache
 from redirector.orphan_counts import OrphanCounts
 from redirector.passwords import Passwords
+from redirector.preview import PreviewPage
 from redirector.resolver import MAX_LOADS, Resolver
 from redirector.settings import Settings
 from redirector.visitor_traits import VisitorTraits
@@ -38,6 +39,8 @@ SAME_ROUTES = {"/urls/{code}/redirect": metrics.REDIRECT_ROUTE}
 ROUTES = [
     Route("/health", health),
     Route("/health/ready", ready),
+    Route("/{code}+", PreviewPage),
+    Route("/{code}+/", PreviewPage),
     *(Route(path, follow, methods=["GET", "HEAD", "POST"]) for path in FOLLOWED),
 ]
 
@@ -120,6 +123,7 @@ def create_app(settings: Settings) -> Starlette:
                         "traits": VisitorTraits(countries),
                         "limits": ClickLimits(bus, pool),
                         "passwords": Passwords(cache),
+                        "pool": pool,
                     }
                     await resolver.close()
                 await clicks.drain(DRAIN_SECONDS)

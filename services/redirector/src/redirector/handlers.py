@@ -25,11 +25,13 @@ from shared.checkpoints import checkpoint
 from shared.errors import DomainError
 from shared.events import DEFAULT_DOMAIN
 from shared.http import health, prefers_html, readiness
+from shared.postgres import Pool
 
-__all__ = ["State", "follow", "health", "ready"]
+__all__ = ["Gone", "State", "Visit", "code_of", "follow", "health", "ready"]
 
 CODE = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")  # what else cannot be in the table
 METHOD_KEPT = {307, 308}
+USED_UP = "URL has had all its clicks"
 
 
 class State(TypedDict):
@@ -43,6 +45,7 @@ class State(TypedDict):
     traits: VisitorTraits
     limits: ClickLimits
     passwords: Passwords
+    pool: Pool
 
 
 class Gone(DomainError):
@@ -59,25 +62,26 @@ class NotFound(DomainError):
 
 async def follow(request: Request[State]) -> Response:
     """Redirect to the link's target and record the click; a HEAD is no click."""
-    code = _code(request)
+    code = code_of(request)
     resolution = await request.state["resolver"].resolve(code)
     request.scope["source"] = resolution.source
     try:
-        return await _Visit(request, code, resolution).answer()
+        return await Visit(request, code, resolution).answer()
     except WrongPassword as error:
         if prefers_html(request.headers.get("accept", "")):
             return password_form(error)
         raise
 
 
-def _code(request: Request[State]) -> str:
+def code_of(request: Request[State]) -> str:
+    """Return the code in the path; raises `NotFound` where it can be none."""
     code: str = request.path_params["code"]
     if not CODE.match(code):
         raise NotFound("Not found")
     return code
 
 
-class _Visit:
+class Visit:
     """One visitor at one link."""
 
     def __init__(self, request: Request[State], code: str, resolution: Resolution) -> None:
@@ -94,7 +98,7 @@ class _Visit:
     async def answer(self) -> Response:
         """Return the redirect; raises `DomainError` where there is none."""
         record = self._record
-        self._refuse_gone()
+        self.refuse_gone()
         self._refuse_method()
         if record.password_hash is not None:
             await self._ask_password(record.password_hash)
@@ -104,7 +108,8 @@ class _Visit:
             self._note_click(link_members(DEFAULT_DOMAIN, self._code, record))
         return self._redirect()
 
-    def _refuse_gone(self) -> None:
+    def refuse_gone(self) -> None:
+        """Raise `NotFound` or `Gone` where the link leads nowhere now, whoever asks."""
         record = self._record
         if record.state == "unknown" and self._request.method == "GET":
             self._state["orphans"].count(self._code)
@@ -132,18 +137,25 @@ class _Visit:
         )
 
     async def _take_click(self, limit: int) -> None:
+        if self._request.method == "HEAD":
+            await self.refuse_used_up(limit)
+            return
         assert self._record.url_id is not None
-        limits = self._state["limits"]
-        ask = limits.is_left if self._request.method == "HEAD" else limits.take
-        if not await ask(self._record.url_id, limit):
-            raise Gone("URL has had all its clicks")
+        if not await self._state["limits"].take(self._record.url_id, limit):
+            raise Gone(USED_UP)
+
+    async def refuse_used_up(self, limit: int) -> None:
+        """Raise `Gone` where a click would be beyond `limit`, and count none."""
+        assert self._record.url_id is not None
+        if not await self._state["limits"].is_left(self._record.url_id, limit):
+            raise Gone(USED_UP)
 
     def _redirect(self) -> Response:
         record = self._record
         response = Response(
             status_code=self._status(),
             headers=answers.redirect_headers(
-                self._target(), answers.cache_seconds(record, time.time())
+                self.target(), answers.cache_seconds(record, time.time())
             ),
         )
         if self._is_stale:
@@ -156,7 +168,8 @@ class _Visit:
             return 303
         return self._record.redirect_status
 
-    def _target(self) -> str:
+    def target(self) -> str:
+        """Return where the link leads this visitor."""
         record = self._record
         assert record.target is not None
         target = record.target

@@ -1,6 +1,9 @@
 """The tables of links, as the redirector reads them."""
 
 import time
+from datetime import datetime
+
+import msgspec
 
 from shared import link_rows
 from shared.events import LinkRecord
@@ -27,6 +30,25 @@ async def find(pool: Pool, domain: int, code: str) -> LinkRecord:
     if row is None:
         return LinkRecord(version=0, state="unknown", cached_at=time.time())
     return link_rows.record_of(row)
+
+
+class Facts(msgspec.Struct, frozen=True):
+    """What redirects do not need; the time is UTC, without offset."""
+
+    title: str | None
+    created_at: datetime | None
+
+
+SELECT_FACTS = """
+    SELECT title, created_at AT TIME ZONE 'UTC' AS created_at FROM urls WHERE id = $1
+"""
+
+
+async def find_facts(pool: Pool, url_id: int) -> Facts | None:
+    """Return what else there is to tell of a link; raises as `find` does."""
+    async with lend(pool, timeout=ACQUIRE_TIMEOUT_SECONDS) as connection:
+        row = await connection.fetchrow(SELECT_FACTS, url_id)
+    return None if row is None else msgspec.convert(row, Facts)
 
 
 COUNT_CLICKS = "SELECT coalesce(sum(clicks), 0)::bigint FROM clicks_hourly WHERE url_id = $1"
