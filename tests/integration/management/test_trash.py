@@ -130,6 +130,8 @@ async def test_who_may_do_what_with_the_trash(start: Start, database: str):
             assert (await world.stranger.ask(method, asked)).status == stranger
             assert (await world.owner.ask(method, asked)).status == owner
         await world.owner.delete(path)
+        for change in (await world.admin.get(f"{path}/history")).json:
+            assert change["actor"]["user_id"] == world.owner_id
         assert (await world.stranger.get("/urls/trash")).json == []
         assert len((await world.owner.get("/urls/trash")).json) == 1
         assert (await world.admin.delete(f"{path}?purge=true")).status == 204

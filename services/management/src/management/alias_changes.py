@@ -2,10 +2,10 @@
 
 from redis.asyncio import Redis
 
-from management import alias_repository, announcer, change_log, url_repository
+from management import alias_repository, announcer, bans, change_log, url_repository
 from management.alias_repository import Alias
 from management.connections import transaction
-from management.errors import NotFound
+from management.errors import Invalid, NotFound
 from management.url_repository import VersionedUrl
 from shared.postgres import Connection, Pool
 
@@ -25,6 +25,7 @@ class AliasChanges:
             link = await _locked(connection, url_id, owner)
             if len(link.url.aliases) >= alias_repository.MAX_ALIASES:
                 raise alias_repository.too_many()
+            await bans.refuse_code(connection, code, Invalid)
             alias = await alias_repository.insert(connection, link.domain_id, code, url_id)
             new = await url_repository.renew(connection, url_id)
             details = {"aliases": new.url.aliases}

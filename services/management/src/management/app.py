@@ -12,6 +12,7 @@ from starlette.middleware import Middleware
 from management import (
     alias_handlers,
     audit_handlers,
+    ban_handlers,
     docs_handlers,
     event_handlers,
     home,
@@ -79,6 +80,10 @@ ROUTES = [
     *route("/urls/{url_id}/restore", post=trash_handlers.restore_url),
     *route("/urls/{url_id}/history", get=trash_handlers.list_history),
     *route("/urls/{url_id}/aliases/{alias}", delete=alias_handlers.delete_alias),
+    *route("/banned-hosts", get=ban_handlers.list_banned_hosts),
+    *route("/banned-hosts/{host}", put=ban_handlers.ban_host, delete=ban_handlers.unban_host),
+    *route("/reserved-codes", get=ban_handlers.list_reserved_codes),
+    *route("/reserved-codes/{code}", put=ban_handlers.reserve_code, delete=ban_handlers.free_code),
     *route("/events", get=event_handlers.list_events, post=event_handlers.create_event),
     *route("/events/{event_id}", get=event_handlers.read_event, put=event_handlers.update_event),
 ]

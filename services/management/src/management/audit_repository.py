@@ -1,4 +1,4 @@
-"""The `audit_records` table: who changed a user, a key, a webhook. Links' changes are events."""
+"""The `audit_records` table: who changed users, keys, webhooks, bans. Links' changes are events."""
 
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
@@ -20,6 +20,10 @@ Action = Literal[
     "webhook.created",
     "webhook.updated",
     "webhook.deleted",
+    "host.banned",
+    "host.unbanned",
+    "code.reserved",
+    "code.freed",
 ]
 ACTIONS: tuple[Action, ...] = get_args(Action)
 

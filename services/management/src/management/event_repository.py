@@ -36,12 +36,16 @@ class Event(msgspec.Struct, frozen=True):
 
 
 class Change(msgspec.Struct, frozen=True):
-    """A change of a URL: what was done, when, and the fields that it changed."""
+    """A change of a URL: what was done, when, the fields that it changed, and by whom.
+
+    `actor` is there where a key was asked for.
+    """
 
     id: int
     event_type: str
     timestamp: Moment
     details: dict[str, Any]
+    actor: EventActor | msgspec.UnsetType = msgspec.UNSET
 
 
 class NewEvent(msgspec.Struct, frozen=True):
@@ -63,8 +67,12 @@ _SHOWN = """
 """
 
 
-def _event(row: asyncpg.Record) -> Event:
+def _actor(row: asyncpg.Record) -> EventActor | msgspec.UnsetType:
     key_id = row["actor_key_id"]
+    return msgspec.UNSET if key_id is None else EventActor(row["actor_user_id"], key_id)
+
+
+def _event(row: asyncpg.Record) -> Event:
     return Event(
         row["id"],
         row["url_id"],
@@ -72,7 +80,7 @@ def _event(row: asyncpg.Record) -> Event:
         row["event_type"],
         row["timestamp"],
         msgspec.json.decode(row["details"]),
-        msgspec.UNSET if key_id is None else EventActor(row["actor_user_id"], key_id),
+        _actor(row),
     )
 
 
@@ -117,7 +125,7 @@ async def find(connection: Connection, event_id: int, owner: int | None) -> Even
 
 SELECT_CHANGES = """
     SELECT id, event_type, at AT TIME ZONE 'UTC' AS timestamp,
-           coalesce(details, '{}')::text AS details
+           coalesce(details, '{}')::text AS details, actor_user_id, actor_key_id
       FROM events
      WHERE url_id = $1 AND event_type <> 'redirect'
        AND event_type = ANY('{created,updated,deleted}') AND id > $2
@@ -129,7 +137,13 @@ async def find_changes(connection: Connection, page: Page, url_id: int) -> list[
     """Return the page's changes of a URL, and one more where there is a next page."""
     rows = await connection.fetch(SELECT_CHANGES, url_id, page.after, page.limit + 1, page.offset)
     return [
-        Change(row["id"], row["event_type"], row["timestamp"], msgspec.json.decode(row["details"]))
+        Change(
+            row["id"],
+            row["event_type"],
+            row["timestamp"],
+            msgspec.json.decode(row["details"]),
+            _actor(row),
+        )
         for row in rows
     ]
 

@@ -10,6 +10,7 @@ from management import (
     alias_repository,
     announcer,
     audit_repository,
+    bans,
     change_log,
     conditions,
     short_codes,
@@ -18,13 +19,15 @@ from management import (
 )
 from management.conditions import Condition
 from management.connections import transaction
-from management.errors import NotFound
+from management.errors import Invalid, Malformed, NotFound
 from management.url_repository import Content, VersionedUrl
 from shared.errors import Unavailable
 from shared.events import DEFAULT_DOMAIN, LinkChanged
 from shared.postgres import Connection, Pool
 
 GENERATE_ATTEMPTS = 10  # of 62^6 codes: a tenth collision in a row means something else is wrong
+
+TARGETS = {"original_url", "rules"}
 
 
 class LinkChanges:
@@ -40,6 +43,7 @@ class LinkChanges:
         async with transaction(self._pool) as connection:
             link = await _insert(connection, user_id, code, content)
             url = link.url
+            await bans.refuse_targets(connection, url, Invalid)
             details = {"short_code": url.short_code, "original_url": url.original_url}
             changes = await change_log.write(connection, "created", [link], [details])
         await announcer.try_at_once(self._cache, self._bus, changes)
@@ -73,6 +77,8 @@ class LinkChanges:
             new = await url_repository.update(
                 connection, url_id, msgspec.structs.replace(old.content, **changed)
             )
+            if changed.keys() & TARGETS:
+                await bans.refuse_targets(connection, new.url, Malformed)
             told = _told(changed)
             if is_renamed:
                 told |= {"short_code": new.url.short_code, "aliases": new.url.aliases}
@@ -119,6 +125,7 @@ async def _insert(
     if code is not None:
         link = await url_repository.insert(connection, DEFAULT_DOMAIN, code, user_id, content)
         if link is None:
+            await bans.refuse_code(connection, code, Invalid)
             raise alias_repository.code_taken()
         return link
     for _ in range(GENERATE_ATTEMPTS):
@@ -132,6 +139,7 @@ async def _insert(
 
 async def _rename(connection: Connection, link: VersionedUrl, code: str) -> None:
     """Make `code` a link's own; what was its own becomes an alias."""
+    await bans.refuse_code(connection, code, Malformed)
     is_own = await alias_repository.delete(connection, link.url.id, code)
     if len(link.url.aliases) - is_own >= alias_repository.MAX_ALIASES:
         raise alias_repository.too_many()

@@ -17,6 +17,7 @@ RESERVED = frozenset(
         "app",
         "admin",
         "assets",
+        "banned-hosts",
         "docs",
         "domains",
         "events",
@@ -34,6 +35,7 @@ RESERVED = frozenset(
         "openapi",
         "qr",
         "redirect",
+        "reserved-codes",
         "robots",
         "session",
         "sessions",
@@ -71,12 +73,18 @@ def is_reserved(code: str) -> bool:
 )
 def custom(value: object) -> str:
     """Accept a custom code; raises `ValueError` with a sentence."""
+    code = well_formed(value)
+    if is_reserved(code):
+        raise ValueError("is a reserved word")
+    return code
+
+
+def well_formed(value: object) -> str:
+    """Accept what looks like a custom code, reserved or not."""
     if not isinstance(value, str):
         raise ValueError("must be a string")  # noqa: TRY004 - every check raises the same
     if not _CODE.match(value):
         raise ValueError(f"must be {MIN_LENGTH} to {MAX_LENGTH} letters, digits, '_' or '-'")
-    if is_reserved(value):
-        raise ValueError("is a reserved word")
     return value
 
 

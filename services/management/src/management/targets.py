@@ -20,6 +20,13 @@ SCHEMA = {
     "address, not Shortwire itself.",
     "examples": ["https://example.com/hello"],
 }
+HOST_SCHEMA = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": 253,
+    "description": "A host, or the end of host names.",
+    "examples": ["evil.example"],
+}
 _PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z")
 # A host whose last label is a number is an IPv4 address to a browser, however it is written
@@ -73,16 +80,31 @@ def _split(value: str) -> SplitResult:
     return parts
 
 
-def _host(parts: SplitResult) -> str:
-    name = (parts.hostname or "").rstrip(".")
+def host(name: str) -> str:
+    """Return a host's name, or a part of names that ends them, in ASCII and lower case.
+
+    Raises `ValueError` with a sentence.
+    """
+    ascii_name = _ascii(name.rstrip("."))
+    if not all(_LABEL.match(label) for label in ascii_name.split(".")):
+        raise ValueError("must be a valid host")
+    return ascii_name
+
+
+def _ascii(name: str) -> str:
     if _is_address(name):
         raise ValueError("must name a host, not an IP address")
     try:
-        host = idna.encode(name, uts46=True, std3_rules=True).decode().lower()
+        ascii_name = idna.encode(name, uts46=True, std3_rules=True).decode().lower()
     except (idna.IDNAError, UnicodeError):
         raise ValueError("must have a valid host") from None
-    if _is_address(host):  # full-width digits become digits
+    if _is_address(ascii_name):  # full-width digits become digits
         raise ValueError("must name a host, not an IP address")
+    return ascii_name
+
+
+def _host(parts: SplitResult) -> str:
+    host = _ascii((parts.hostname or "").rstrip("."))
     if "." not in host or not all(_LABEL.match(label) for label in host.split(".")):
         raise ValueError("must have a host with a dot and a valid top-level domain")
     suffix = _public_suffixes().publicsuffix(host)

@@ -5,7 +5,7 @@ import time
 import msgspec
 from redis.asyncio import Redis
 
-from management import alias_repository, announcer, change_log, conditions, url_repository
+from management import alias_repository, announcer, bans, change_log, conditions, url_repository
 from management.conditions import Condition
 from management.connections import transaction
 from management.errors import Conflict, NotFound
@@ -31,6 +31,7 @@ class TrashChanges:
             if old.url.user_id is None:
                 raise Conflict("The user of this URL is gone")
             new = await url_repository.restore(connection, url_id)
+            await bans.refuse_targets(connection, new.url, Conflict)
             details = {"deleted_at": None}
             changes = await change_log.write(connection, "updated", [new], [details])
         await announcer.try_at_once(self._cache, self._bus, changes)

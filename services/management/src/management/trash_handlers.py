@@ -7,7 +7,7 @@ from starlette.responses import Response
 from management import conditions, event_repository, fields, pages, url_repository
 from management.connections import connection
 from management.errors import Conflict, NotFound
-from management.event_repository import Change
+from management.event_repository import Change, EventActor
 from management.resources import State, operation, path_id, principal_of
 from management.trash_changes import TrashChanges
 from management.url_handlers import HELLO, MISSING
@@ -20,6 +20,7 @@ RENAMED = Change(
     event_type="updated",
     timestamp=fields.EXAMPLE_TIME,
     details={"title": "Hello"},
+    actor=EventActor(user_id=1, key_id=3),
 )
 
 

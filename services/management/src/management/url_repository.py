@@ -139,6 +139,7 @@ INSERT = f"""
     INSERT INTO urls ({_CONTENT_COLUMNS}, domain_id, short_code, user_id)
     SELECT {_CONTENT.format(archived_at="now()")}, $14, $15, $16
      WHERE NOT EXISTS (SELECT FROM url_aliases WHERE domain_id = $14 AND short_code = $15)
+       AND NOT EXISTS (SELECT FROM reserved_codes WHERE short_code = lower($15))
         ON CONFLICT (domain_id, short_code) DO NOTHING
     RETURNING {_COLUMNS}
 """  # noqa: S608
@@ -147,7 +148,10 @@ INSERT = f"""
 async def insert(
     connection: Connection, domain: int, code: str, user_id: int, content: Content
 ) -> VersionedUrl | None:
-    """Add a URL; None where the code is taken. Raises `Malformed` for an unknown user."""
+    """Add a URL; None where the code is taken or reserved.
+
+    Raises `Malformed` for an unknown user.
+    """
     try:
         row = await connection.fetchrow(INSERT, *_arguments(content), domain, code, user_id)
     except asyncpg.ForeignKeyViolationError:
@@ -266,6 +270,21 @@ LOCK_OF_USER = """
 async def lock_of_user(connection: Connection, user_id: int) -> list[int]:
     """Return the ids of a user's live URLs, kept from being changed."""
     return [row["id"] for row in await connection.fetch(LOCK_OF_USER, user_id)]
+
+
+SWITCH_OFF = f"""
+    UPDATE urls
+       SET is_active = false, updated_at = clock_timestamp(), version = nextval('url_version_seq')
+     WHERE id IN (SELECT id FROM urls
+                   WHERE id = ANY($1) AND deleted_at IS NULL AND is_active
+                   ORDER BY id FOR UPDATE)
+    RETURNING {_COLUMNS}
+"""  # noqa: S608
+
+
+async def switch_off(connection: Connection, url_ids: list[int]) -> list[VersionedUrl]:
+    """Deactivate those of the URLs that are active; return them."""
+    return [_versioned(row) for row in await connection.fetch(SWITCH_OFF, url_ids)]
 
 
 RESTORE = f"""

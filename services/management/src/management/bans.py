@@ -1,0 +1,40 @@
+"""What administrators forbid: hosts that links lead to, and codes. Asked within a transaction."""
+
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from management import banned_host_repository, reserved_code_repository
+from management.url_repository import Url
+from shared.errors import DomainError
+from shared.postgres import Connection
+
+
+async def refuse_targets(connection: Connection, url: Url, error: type[DomainError]) -> None:
+    """Raise `error` where a URL leads to a banned host; asked after it is written.
+
+    The row that is written keeps a ban waiting, so that either sees the other.
+    """
+    targets = [("original_url", url.original_url), *(("rules", each.target) for each in url.rules)]
+    hosts = {target: set(_with_parents(target)) for _, target in targets}
+    banned = await banned_host_repository.find_banned(connection, set().union(*hosts.values()))
+    details = {
+        field: f"{field} must not lead to the banned host {min(hosts[target] & banned)}"
+        for field, target in targets
+        if hosts[target] & banned
+    }
+    if details:
+        raise error("; ".join(details.values()), details)
+
+
+async def refuse_code(connection: Connection, code: str, error: type[DomainError]) -> None:
+    """Raise `error` for a code that an administrator reserved."""
+    if await reserved_code_repository.is_reserved(connection, code):
+        message = "short_code is a reserved word"
+        raise error(message, {"short_code": message})
+
+
+def _with_parents(target: str) -> Iterator[str]:
+    host = urlsplit(target).hostname or ""
+    while host:
+        yield host
+        host = host.partition(".")[2]
