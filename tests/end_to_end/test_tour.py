@@ -32,6 +32,46 @@ def test_the_life_of_a_link(system: Launcher):
     assert types == ["created", "deleted", *["redirect"] * 4, "updated", "updated"]
 
 
+def test_what_an_owner_sets_of_a_link_is_what_visitors_meet(system: Launcher):
+    user = {"username": "options", "email": "options@example.com"}
+    user_id = send(system.url("/users"), "POST", user).json()["id"]
+    body = {"user_id": user_id, "original_url": PAGE, "short_code": "set-up", "title": "A page"}
+    link = send(system.url("/urls"), "POST", body).json()
+    address = system.url(f"/urls/{link['id']}")
+
+    def met(code: str, method: str = "HEAD") -> tuple[int, str | None]:
+        answer = send(system.url(f"/{code}"), method)
+        return answer.status, answer.headers["Location"]
+
+    assert met("set-up-too") == (404, None), "remembered as unknown until it is there"
+    assert send(f"{address}/aliases", "POST", {"short_code": "set-up-too"}).status == 201
+    eventually(lambda: met("set-up-too") == (302, PAGE))
+    assert send(address, "PUT", {"short_code": "better", "redirect_type": 307}).status == 200
+    codes = ("better", "set-up", "set-up-too")
+    eventually(lambda: {met(code) for code in codes} == {(307, PAGE)})
+    preview = send(system.url("/better+"))
+    assert (preview.json()["original_url"], preview.json()["title"]) == (PAGE, "A page")
+
+    send(address, "PUT", {"password": "open sesame", "redirect_type": None})
+    eventually(lambda: met("set-up-too") == (401, None))
+    assert send(system.url("/better+")).status == 403
+    kind = {"Content-Type": "application/json"}
+    opened = send(system.url("/better"), "POST", {"password": "open sesame"}, kind)
+    assert (opened.status, opened.headers["Location"]) == (303, PAGE)
+
+    assert send(address, "DELETE").status == 204
+    eventually(lambda: {met(code) for code in codes} == {(404, None)})
+    assert send(f"{address}/restore", "POST").status == 200
+    clicks = system.url(f"/events?url_id={link['id']}&event_type=redirect")
+    eventually(lambda: len(send(clicks).json()) == 1)  # what the limit counts from
+    assert send(address, "PUT", {"password": None, "max_clicks": 2}).status == 200
+    eventually(lambda: met("set-up-too") == (302, PAGE))
+    assert met("better", "GET") == (302, PAGE)
+    assert met("set-up", "GET") == (410, None), "one count, whatever the code"
+    assert send(f"{address}?purge=true", "DELETE").status == 204
+    eventually(lambda: {met(code) for code in codes} == {(404, None)})
+
+
 def test_services_and_gateway_answer_errors_alike(system: Launcher):
     page = {"Accept": "text/html"}
 

@@ -54,7 +54,7 @@ OFFERS = ReservedCode(1, "offers", fields.EXAMPLE_TIME)
 @operation(
     list[BannedHost],
     example=[EVIL],
-    headers=("Link",),
+    headers=pages.HEADERS,
     query=pages.parameters(DEFAULT_PER_PAGE),
     errors=(Forbidden,),
 )
@@ -106,7 +106,7 @@ async def unban_host(request: Request[State]) -> Response:
 @operation(
     list[ReservedCode],
     example=[OFFERS],
-    headers=("Link",),
+    headers=pages.HEADERS,
     query=pages.parameters(DEFAULT_PER_PAGE),
     errors=(Forbidden,),
 )
