@@ -190,6 +190,22 @@ async def test_of_many_who_want_one_code_one_gets_it(api: Api):
     assert len((await api.get("/urls?short_code=wanted")).json) == 1
 
 
+async def test_an_alias_waits_for_a_long_writer_only_so_long(api: Api, pool: Pool):
+    user_id = await api.user()
+    url = await api.url(user_id, short_code="own")
+    path = f"/urls/{url['id']}"
+    async with pool.acquire() as connection, connection.transaction():  # as an import does
+        await connection.execute("UPDATE urls SET notes = 'x' WHERE id = -1")
+
+        refused = await api.post(f"{path}/aliases", {"short_code": "also"})
+        same = await api.put(path, {"short_code": "own", "title": "T"})
+        await api.url(user_id)
+
+    assert (refused.status, refused.headers["retry-after"]) == (503, "1")
+    assert same.status == 200, "nothing to wait for"
+    assert (await api.post(f"{path}/aliases", {"short_code": "also"})).status == 201
+
+
 async def test_an_owner_has_only_aliases_of_their_own_links(start: Any, database: str):
     async with start(auth="required") as api:
         world = World(api, await admin_key(database))

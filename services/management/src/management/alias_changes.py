@@ -21,7 +21,7 @@ class AliasChanges:
     async def add(self, url_id: int, owner: int | None, code: str) -> Alias:
         """Add a code; raises `NotFound`, and `Conflict` for a taken code or too many."""
         async with transaction(self._pool) as connection:
-            await alias_repository.lock_codes(connection)
+            await url_repository.keep_writers_out(connection)
             link = await _locked(connection, url_id, owner)
             if len(link.url.aliases) >= alias_repository.MAX_ALIASES:
                 raise alias_repository.too_many()
@@ -36,7 +36,7 @@ class AliasChanges:
     async def remove(self, url_id: int, owner: int | None, code: str) -> None:
         """Take a code back, and free it; raises `NotFound`."""
         async with transaction(self._pool) as connection:
-            await alias_repository.lock_codes(connection)
+            await url_repository.keep_writers_out(connection)
             await _locked(connection, url_id, owner)
             if not await alias_repository.delete(connection, url_id, code):
                 raise NotFound("Alias not found")

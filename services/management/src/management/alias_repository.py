@@ -19,20 +19,6 @@ class Alias(msgspec.Struct, frozen=True):
 
 _COLUMNS = "short_code, created_at AT TIME ZONE 'UTC' AS created_at"
 
-# Before the first write: see the triggers of migration 0004. It waits for links being written,
-# and who writes one waits for the end of this transaction.
-LOCK_CODES = "LOCK TABLE urls IN SHARE ROW EXCLUSIVE MODE"
-
-
-async def lock_codes(connection: Connection) -> None:
-    """Keep codes from being given to links until the transaction ends.
-
-    Nobody is then on the way to insert a link whose version is older than what is announced of
-    a code that this transaction frees.
-    """
-    await connection.execute(LOCK_CODES)
-
-
 SELECT_OF_URL = f"""
     SELECT {_COLUMNS} FROM url_aliases AS alias WHERE url_id = $1
      ORDER BY alias.created_at, short_code

@@ -15,6 +15,7 @@ from management import (
     reserved_code_repository,
     short_codes,
     targets,
+    url_repository,
 )
 from management.audit_repository import Action
 from management.banned_host_repository import BannedHost
@@ -83,6 +84,8 @@ async def ban_host(request: Request[State]) -> Response:
     is_takedown = pages.read_filters(request, TAKEDOWN).get("takedown", False)
     state = request.state
     async with transaction(state["pool"]) as lent:
+        # Before it nobody is on the way with a link; after it, who writes one sees the ban.
+        await url_repository.keep_writers_out(lent)
         banned = await banned_host_repository.insert(lent, host)
         await _note(lent, "host.banned", banned.id, {"host": host, "takedown": is_takedown})
     takedown = Takedown(state["pool"], state["cache"], state["bus"])

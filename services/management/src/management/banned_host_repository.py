@@ -31,8 +31,6 @@ async def find_page(connection: Connection, page: Page) -> list[BannedHost]:
     return msgspec.convert(rows, list[BannedHost])
 
 
-# After it, who writes a link sees the ban; before it, nobody is on the way with one.
-LOCK = "LOCK TABLE urls IN SHARE ROW EXCLUSIVE MODE"
 INSERT = f"""
     INSERT INTO banned_hosts (host) VALUES ($1)
         ON CONFLICT (host) DO UPDATE SET host = excluded.host
@@ -41,8 +39,7 @@ INSERT = f"""
 
 
 async def insert(connection: Connection, host: str) -> BannedHost:
-    """Ban a host, within a transaction; repeating it is harmless."""
-    await connection.execute(LOCK)
+    """Ban a host; repeating it is harmless."""
     return msgspec.convert(await connection.fetchrow(INSERT, host), BannedHost)
 
 

@@ -64,7 +64,7 @@ class LinkChanges:
         """
         async with transaction(self._pool) as connection:
             if code is not None:
-                await alias_repository.lock_codes(connection)
+                await _prepare_renaming(connection, url_id, code)
             old = await _locked(connection, url_id, owner, condition)
             changed = {
                 name: value for name, value in wanted.items() if getattr(old.content, name) != value
@@ -135,6 +135,12 @@ async def _insert(
         if link is not None:
             return link
     raise Unavailable("No free short code was found, please try again")
+
+
+async def _prepare_renaming(connection: Connection, url_id: int, code: str) -> None:
+    # Clients send back all that they read: only another code is worth the lock.
+    if code != await url_repository.find_code(connection, url_id):
+        await url_repository.keep_writers_out(connection)
 
 
 async def _rename(connection: Connection, link: VersionedUrl, code: str) -> None:

@@ -5,7 +5,7 @@ import time
 import msgspec
 from redis.asyncio import Redis
 
-from management import alias_repository, announcer, bans, change_log, conditions, url_repository
+from management import announcer, bans, change_log, conditions, url_repository
 from management.conditions import Condition
 from management.connections import transaction
 from management.errors import Conflict, NotFound
@@ -40,7 +40,7 @@ class TrashChanges:
     async def purge(self, url_id: int, condition: Condition = conditions.ANY) -> None:
         """Remove a link, in the trash or not, and free its codes; raises `NotFound`."""
         async with transaction(self._pool) as connection:
-            await alias_repository.lock_codes(connection)
+            await url_repository.keep_writers_out(connection)
             old = await url_repository.lock(connection, url_id, None) or (
                 await url_repository.lock(connection, url_id, None, is_deleted=True)
             )

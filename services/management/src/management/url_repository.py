@@ -161,6 +161,23 @@ async def insert(
     return None if row is None else _versioned(row)
 
 
+# Writers queue behind who waits for the lock, and an import writes for long.
+KEEP_WRITERS_OUT = """
+    SET LOCAL lock_timeout = '1s';
+    LOCK TABLE urls IN SHARE ROW EXCLUSIVE MODE
+"""
+
+
+async def keep_writers_out(connection: Connection) -> None:
+    """Keep links from being written by others until the transaction ends.
+
+    To be asked for before the transaction's first write: see the triggers of migration 0004.
+    Nobody is then on the way to insert a link whose version is older than what is announced of
+    a code that this transaction frees. Raises `asyncpg.LockNotAvailableError` after a second.
+    """
+    await connection.execute(KEEP_WRITERS_OUT)
+
+
 SELECT = f"""
     SELECT {_COLUMNS} FROM urls
      WHERE id = $1 AND deleted_at IS NULL AND ($2::bigint IS NULL OR user_id = $2)
@@ -223,6 +240,15 @@ async def renew(connection: Connection, url_id: int) -> VersionedUrl:
     row = await connection.fetchrow(RENEW, url_id)
     assert row is not None
     return _versioned(row)
+
+
+SELECT_CODE = "SELECT short_code FROM urls WHERE id = $1"
+
+
+async def find_code(connection: Connection, url_id: int) -> str | None:
+    """Return a URL's own code, or None."""
+    code: str | None = await connection.fetchval(SELECT_CODE, url_id)
+    return code
 
 
 SET_CODE = "UPDATE urls SET short_code = $2 WHERE id = $1"
