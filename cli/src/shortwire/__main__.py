@@ -60,6 +60,8 @@ def run() -> None:
 
     REDIRECT_RATE (2000), API_RATE (100): requests per second and address.
 
+    KEY_RATE (API_RATE): requests per second and key.
+
     REDIRECTORS (1), INGESTS (1), GATEWAY_WORKERS (1): processes.
 
     IP_POLICY (anonymized), HONOUR_OPT_OUT (false), GEOIP_DATABASE: what of visitors may be known.

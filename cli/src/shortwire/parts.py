@@ -113,6 +113,9 @@ class Parts:
             "METRICS_PORT": str(self._layout.management_metrics),
             "PUBLIC_URL": self._settings.public_url or self._settings.gateway_url(),
             "AUTH": self._settings.auth,
+            "KEY_RATE": str(self._settings.key_rate or self._settings.api_rate),
+            # As the gateway has it; over all gateways, where there are several.
+            "ADDRESS_RATE": str(self._settings.api_rate),
             "LOG_LEVEL": self._settings.log_level,
         }
 

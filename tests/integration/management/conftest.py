@@ -117,6 +117,8 @@ def start(database: str, cache_url: str, bus_url: str) -> Start:
             "cache_url": cache_url,
             "bus_url": bus_url,
             "auth": "open",
+            "key_rate": 1_000_000,
+            "address_rate": 1_000_000,
             **overrides,
         }
         config = uvicorn.Config(

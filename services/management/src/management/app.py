@@ -26,9 +26,11 @@ from management import (
     url_handlers,
     user_handlers,
 )
+from management.admission import Admission, RateLimitHeadersMiddleware
 from management.auth import Guard
 from management.key_uses import KeyUses
 from management.passwords import Passwords
+from management.rate_limits import RateLimits
 from management.relay import Relay
 from management.resources import State, paths_of, route
 from management.settings import Settings
@@ -138,8 +140,13 @@ def create_app(settings: Settings) -> Starlette:
                     "pool": pool,
                     "cache": cache,
                     "bus": bus,
-                    "guard": Guard(pool, settings.auth, uses),
                     "passwords": Passwords(),
+                    "admission": Admission(
+                        Guard(pool, settings.auth, uses),
+                        RateLimits(cache),
+                        key_rate=settings.key_rate,
+                        address_rate=settings.address_rate,
+                    ),
                     "own_hosts": frozenset({urlsplit(settings.public_url).hostname or ""}),
                     "openapi": document,
                 }
@@ -150,6 +157,7 @@ def create_app(settings: Settings) -> Starlette:
         middleware=[
             Middleware(RequestIDMiddleware),
             Middleware(ObservationMiddleware, note=metrics.note, tracing=tracing),
+            Middleware(RateLimitHeadersMiddleware),
         ],
         exception_handlers=EXCEPTION_HANDLERS,
     )

@@ -11,7 +11,7 @@ from starlette.datastructures import Headers
 
 from management import key_repository
 from management.connections import connection
-from management.errors import Forbidden, NotFound, Unauthorized
+from management.errors import Forbidden, NotFound, Unauthorized, WrongKey
 from management.key_uses import KeyUses
 from management.scopes import Scope, includes
 from shared.postgres import Pool
@@ -20,6 +20,7 @@ PREFIX_BYTES = 6
 SECRET_BYTES = 32  # so much entropy needs no slow hash
 KEY_MARK = "sw"
 MAX_KEY_LENGTH = 128
+MAX_WORKED = 10_000  # keys that a process remembers to have worked
 READING = frozenset({"GET", "HEAD"})
 
 
@@ -80,22 +81,32 @@ class Guard:
 
     def __init__(self, pool: Pool, mode: Literal["open", "required"], uses: KeyUses) -> None:
         self._pool = pool
-        self._mode = mode
+        self.is_open = mode == "open"
         self._uses = uses
+        self._worked: dict[bytes, None] = {}  # hashes of keys, in the order of their first use
+
+    def has_worked(self, headers: Headers) -> bool:
+        """Tell whether this process knows the key, or none is given: not whether it is valid."""
+        key = _given(headers)
+        return not key or _hash(key) in self._worked
 
     async def principal(self, headers: Headers) -> Principal:
         """Return who asks; raises `Unauthorized`."""
-        if self._mode == "open":
+        if self.is_open:
             return EVERYBODY
-        key = _presented(headers)
+        key = _given(headers)
+        if not key:
+            raise Unauthorized("This needs a key: Authorization: Bearer <key>")
         prefix = key.split("_")[1] if key.count("_") >= 2 else ""
         if not prefix.isalnum() or len(key) > MAX_KEY_LENGTH:
-            raise Unauthorized("This key is not valid")
+            raise WrongKey("This key is not valid")
         async with connection(self._pool) as lent:
             credential = await key_repository.find_credential(lent, prefix)
-        if credential is None or not hmac.compare_digest(credential.secret_hash, _hash(key)):
-            raise Unauthorized("This key is not valid")
+        presented = _hash(key)
+        if credential is None or not hmac.compare_digest(credential.secret_hash, presented):
+            raise WrongKey("This key is not valid")
         self._uses.note(credential.id)
+        self._remember(presented)
         return Principal(
             user_id=credential.user_id,
             scope=credential.scope,
@@ -103,13 +114,15 @@ class Guard:
             key_expires_at=credential.expires_at,
         )
 
+    def _remember(self, key_hash: bytes) -> None:
+        if key_hash not in self._worked and len(self._worked) >= MAX_WORKED:
+            del self._worked[next(iter(self._worked))]
+        self._worked[key_hash] = None
 
-def _presented(headers: Headers) -> str:
+
+def _given(headers: Headers) -> str:
     scheme, _, token = headers.get("authorization", "").partition(" ")
-    key = token.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")
-    if not key:
-        raise Unauthorized("This needs a key: Authorization: Bearer <key>")
-    return key
+    return token.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")
 
 
 def _hash(key: str) -> bytes:

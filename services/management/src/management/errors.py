@@ -1,8 +1,9 @@
 """What the API refuses, each with its status."""
 
+from collections.abc import Mapping
 from types import MappingProxyType
 
-from shared.errors import DomainError
+from shared.errors import DomainError, Unavailable
 
 
 class Malformed(DomainError):
@@ -22,6 +23,21 @@ class Unauthorized(DomainError):
 
     status = 401
     headers = MappingProxyType({"WWW-Authenticate": 'Bearer realm="shortwire"'})
+
+
+class WrongKey(Unauthorized):
+    """A key was given, and it is not valid."""
+
+
+class TooManyRequests(DomainError):
+    """More requests than a key or an address is allowed; or than the gateway lets through."""
+
+    status = 429
+    headers: Mapping[str, str] = Unavailable.headers
+
+    def __init__(self, message: str, headers: Mapping[str, str]) -> None:
+        super().__init__(message)
+        self.headers = headers
 
 
 class Forbidden(DomainError):

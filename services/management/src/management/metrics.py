@@ -13,6 +13,12 @@ SECONDS = Histogram(
     ["route"],
     buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5),
 )
+RATE_LIMITED = Counter(
+    "shortwire_management_rate_limited_total", "Requests beyond a limit, answered 429.", ["limit"]
+)
+RATE_UNCHECKED = Counter(
+    "shortwire_management_rate_unchecked_total", "Limits not checked: Redis was away."
+)
 LEFT_TO_RELAY = Counter(
     "shortwire_management_left_to_relay_total", "Changes their own request could not announce."
 )

@@ -17,6 +17,7 @@ from management.errors import (
     NotFound,
     PreconditionFailed,
     TooLarge,
+    TooManyRequests,
     Unauthorized,
 )
 from management.fields import BIGINT_MAX, Schema
@@ -32,6 +33,9 @@ The HTTP API of a Shortwire installation.
   logs and in the events that the request caused.
 - Keys: in either header below; with `AUTH=open` none is asked. An owner's key sees what is theirs
   and, with the scope `write`, changes it; one with the scope `admin` does all.
+- Answers to who needs a key tell what is left of its limit, or of the address's: `RateLimit-Policy`
+  and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-10), and `RateLimit-Limit`,
+  `RateLimit-Remaining`, `RateLimit-Reset` (seconds). Beyond it: 429 with `Retry-After`.
 - Errors have one shape, the schema `Error`. Beside those below: 404 for an unknown path, 405 (with
   `Allow`) for a method that a path has not, 408, 414 and 431 for requests too slow or too long.
 - Who prefers `text/html` in `Accept` gets errors as a page with the same status.
@@ -92,13 +96,6 @@ class Error(msgspec.Struct, frozen=True, omit_defaults=True):
     details: Annotated[
         dict[str, str], msgspec.Meta(examples=[{"title": "title must be a string"}])
     ] = {}
-
-
-class TooManyRequests(DomainError):
-    """More requests than the gateway lets through for one address."""
-
-    status = 429
-    headers = Unavailable.headers
 
 
 class InternalError(DomainError):

@@ -14,7 +14,8 @@ from starlette.types import Receive, Scope, Send
 
 from management import actors, fields
 from management.actors import Actor
-from management.auth import Guard, Principal
+from management.admission import Admission
+from management.auth import Principal
 from management.bodies import Upload
 from management.descriptions import NOTHING, Description, Path
 from management.errors import NotFound
@@ -31,8 +32,8 @@ class State(TypedDict):
     pool: Pool
     cache: Redis
     bus: Redis
-    guard: Guard
     passwords: Passwords
+    admission: Admission
     own_hosts: frozenset[str]
     openapi: bytes
 
@@ -114,7 +115,7 @@ class Resource:
             raise HTTPException(405, "Method not allowed", {"Allow": allowed})
         if self._needs_key:
             with checkpoint("authenticate"):
-                principal = await request.state["guard"].principal(request.headers)
+                principal = await request.state["admission"].admit(request)
             principal.require_method(request.method)
             request.scope["principal"] = principal
             actors.act_as(Actor(principal.user_id, principal.key_id, request.scope["request_id"]))

@@ -8,6 +8,8 @@ from shared import settings, telemetry
 
 Port = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
 
+Rate = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]  # requests per second
+
 
 class Settings(telemetry.Settings, frozen=True, kw_only=True):
     """`public_url` is where visitors reach the gateway: links to it would go in circles."""
@@ -21,5 +23,7 @@ class Settings(telemetry.Settings, frozen=True, kw_only=True):
     metrics_port: Port = 9101
     public_url: str = "http://localhost:8080"
     auth: Literal["required", "open"] = "required"
+    key_rate: Rate = 100
+    address_rate: Rate = 100
     trusted_proxies: str = "127.0.0.1"
     log_level: str = "INFO"

@@ -1,0 +1,116 @@
+"""How much each key and each address may ask: buckets in Redis, shared by all processes.
+
+The headers are those of draft-ietf-httpapi-ratelimit-headers-10 (`RateLimit-Policy`, `RateLimit`)
+and, for clients of its drafts before 08, `RateLimit-Limit`, `-Remaining` and `-Reset`.
+"""
+
+import asyncio
+import ipaddress
+import logging
+import math
+import time
+from collections.abc import Mapping
+from importlib import resources
+
+import msgspec
+from redis.asyncio import Redis
+
+from management import metrics
+from management.errors import TooManyRequests
+from shared.errors import REDIS_ERRORS
+
+log = logging.getLogger(__name__)
+
+CHECK_SECONDS = 0.1  # beyond, the request goes on unchecked
+AWAY_SECONDS = 1.0  # for so long a Redis that failed is not asked again
+BURST_SECONDS = 2  # how many seconds' allowance may be used at once; the gateway's is the same
+IPV6_PREFIX = 64  # what one customer is given
+
+
+class Limit(msgspec.Struct, frozen=True):
+    """A kind of bucket: `capacity` requests at once, and `per_second` after that."""
+
+    name: str
+    per_second: float
+    capacity: int
+
+    @property
+    def policy(self) -> str:
+        """The limit as `RateLimit-Policy` tells it."""
+        return f'"{self.name}";q={self.capacity};w={math.ceil(self.capacity / self.per_second)}'
+
+
+def per_second(name: str, rate: int) -> Limit:
+    """Return the limit of `rate` requests a second, with its burst."""
+    return Limit(name, rate, rate * BURST_SECONDS)
+
+
+class Bucket(msgspec.Struct, frozen=True):
+    """What is left of a limit; seconds until one more may be taken, and until all may."""
+
+    limit: Limit
+    is_taken: bool
+    left: int
+    retry_seconds: float
+    full_seconds: float
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """What an answer tells of it."""
+        reset = math.ceil(self.full_seconds)
+        return {
+            "RateLimit-Policy": self.limit.policy,
+            "RateLimit": f'"{self.limit.name}";r={self.left};t={reset}',
+            "RateLimit-Limit": str(self.limit.capacity),
+            "RateLimit-Remaining": str(self.left),
+            "RateLimit-Reset": str(reset),
+        }
+
+    def require(self) -> None:
+        """Raise `TooManyRequests` unless it was taken."""
+        if not self.is_taken:
+            metrics.RATE_LIMITED.labels(self.limit.name).inc()
+            raise TooManyRequests(
+                f"Too many requests of this {self.limit.name}, please try again later",
+                {"Retry-After": str(max(1, math.ceil(self.retry_seconds))), **self.headers},
+            )
+
+
+class RateLimits:
+    """Takes from buckets; while Redis is away everybody may go on, counted."""
+
+    def __init__(self, redis: Redis) -> None:
+        script = resources.files("management").joinpath("lua/take.lua").read_text()
+        self._take = redis.register_script(script)
+        self._ask_again_at = 0.0
+
+    async def take(self, limit: Limit, who: str, count: int = 1) -> Bucket | None:
+        """Take `count` of the bucket of `who`, with 0 ask only; None where Redis can't tell."""
+        if time.monotonic() >= self._ask_again_at:
+            try:
+                async with asyncio.timeout(CHECK_SECONDS):
+                    reply = await self._take(
+                        [f"rate:{limit.name}:{{{who}}}"],
+                        [round(1_000_000 / limit.per_second), limit.capacity, count],
+                    )
+            except REDIS_ERRORS as error:
+                self._ask_again_at = time.monotonic() + AWAY_SECONDS
+                log.warning("rate_limits.unchecked", extra={"error": repr(error)})
+            else:
+                is_taken, left, retry, full = map(int, reply)
+                return Bucket(limit, bool(is_taken), left, retry / 1e6, full / 1e6)
+        metrics.RATE_UNCHECKED.inc()
+        return None
+
+
+def client_of(address: str) -> str:
+    """Return whom an address stands for: itself, or the network of an IPv6 customer."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address  # a socket's peer has none
+    if isinstance(parsed, ipaddress.IPv6Address):
+        if parsed.ipv4_mapped is not None:
+            return str(parsed.ipv4_mapped)
+        return str(ipaddress.ip_network((parsed, IPV6_PREFIX), strict=False))
+    return str(parsed)
