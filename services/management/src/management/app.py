@@ -19,6 +19,7 @@ from management import (
     key_handlers,
     metrics,
     openapi,
+    qr_handlers,
     redirects,
     stats_handlers,
     tag_handlers,
@@ -72,6 +73,7 @@ ROUTES = [
         put=url_handlers.update_url,
         delete=url_handlers.delete_url,
     ),
+    *route("/urls/{url_id}/qr", get=qr_handlers.read_qr),
     *route("/tags", get=tag_handlers.list_tags),
     *route("/urls/{url_id}/stats", get=stats_handlers.read_url_stats),
     *route("/stats", get=stats_handlers.read_stats),
@@ -148,6 +150,7 @@ def create_app(settings: Settings) -> Starlette:
                         address_rate=settings.address_rate,
                     ),
                     "own_hosts": frozenset({urlsplit(settings.public_url).hostname or ""}),
+                    "public_url": settings.public_url.rstrip("/"),
                     "openapi": document,
                 }
 

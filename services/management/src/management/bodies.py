@@ -1,5 +1,6 @@
 """Read a request's body within its limit."""
 
+import json
 from typing import Any
 
 import msgspec
@@ -25,16 +26,35 @@ class Upload(msgspec.Struct, frozen=True):
     error: type[DomainError]  # of what is wrong inside of it
 
 
-async def read_object(request: Request[Any]) -> dict[str, Any]:
-    """Return the JSON object of the body; raises `Malformed` or `TooLarge`."""
-    body = await Request(request.scope, _limited(request.receive, MAX_JSON_BYTES)).body()
+async def read_body(request: Request[Any], limit: int) -> bytes:
+    """Return the body; raises `TooLarge` where it has more than `limit` bytes."""
+    return await Request(request.scope, _limited(request.receive, limit)).body()
+
+
+async def read_object(request: Request[Any], limit: int = MAX_JSON_BYTES) -> dict[str, Any]:
+    """Return the JSON object of the body; raises `Malformed` or `TooLarge`.
+
+    A name given twice in one object is refused: who checked the first value would find the last
+    one used.
+    """
+    body = await read_body(request, limit)
     try:
         value = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        json.loads(body, object_pairs_hook=_refuse_twice)
+    except (msgspec.DecodeError, ValueError, RecursionError):  # also a number of 5,000 digits
         raise Malformed("The body is not valid JSON") from None
     if not isinstance(value, dict):
         raise Malformed("The body must be a JSON object")
     return value
+
+
+def _refuse_twice(members: list[tuple[str, Any]]) -> None:
+    names: set[str] = set()
+    for name, _ in members:
+        if name in names:
+            message = f"{name:.100} is given twice"
+            raise Malformed(message, {f"{name:.100}": message})
+        names.add(name)
 
 
 async def read_upload(request: Request[Any], field: str) -> bytes:

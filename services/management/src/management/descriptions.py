@@ -39,6 +39,7 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
         is_conditional: whether it heeds `If-Match`.
         errors: what it may refuse beyond what follows from the rest: a wrong body or query, an
             unknown id, no key, too many requests, a store away, a bug.
+        is_once: it heeds `Idempotency-Key`.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
     path: Mapping[str, Schema] = NOTHING
     is_conditional: bool = False
     errors: tuple[type[DomainError], ...] = ()
+    is_once: bool = False
 
 
 class Path(msgspec.Struct, frozen=True):

@@ -90,7 +90,15 @@ async def list_events(request: Request[State]) -> Response:
     return pages.answer(request, page, [_shown(request, event) for event in events])
 
 
-@operation(Event, status=201, example=SCAN, headers=("Location",), body=NEW, errors=(NotFound,))
+@operation(
+    Event,
+    status=201,
+    example=SCAN,
+    headers=("Location",),
+    body=NEW,
+    errors=(NotFound,),
+    is_once=True,
+)
 async def create_event(request: Request[State]) -> Response:
     """Add an event of this moment."""
     body = await read_object(request)

@@ -8,11 +8,14 @@ from typing import Annotated, Any
 
 import msgspec
 
+from management import idempotency
 from management.auth import READING
 from management.bodies import Upload
 from management.descriptions import Description, Media, Path
 from management.errors import (
+    Conflict,
     Forbidden,
+    Invalid,
     Malformed,
     NotFound,
     PreconditionFailed,
@@ -50,9 +53,13 @@ HEADERS: Mapping[str, Mapping[str, Any]] = {
     "Cache-Control": {"description": "How long the answer may be kept."},
     "Content-Security-Policy": {"description": "What the page may load: nothing from elsewhere."},
     "ETag": {
-        "description": "Names the version that is answered, for `If-Match`.",
+        "description": "Names the version that is answered, for `If-Match` or `If-None-Match`.",
         "required": True,
         "example": '"42"',
+    },
+    "Idempotency-Replayed": {
+        "description": "`true` where this is the answer to an earlier request with the same key.",
+        "schema": {"type": "string", "enum": ["true"]},
     },
     "Link": {
         "description": "Where there is more, the address of what follows.",
@@ -77,6 +84,14 @@ HEADERS: Mapping[str, Mapping[str, Any]] = {
     },
     "X-Robots-Tag": {"description": "What a search engine may do with it."},
     "X-Request-ID": {"description": "The request's id.", "required": True},
+}
+
+IDEMPOTENCY_KEY: dict[str, Any] = {
+    "name": idempotency.HEADER,
+    "in": "header",
+    "description": "Send the request again under the same key and it is carried out once: for 24 "
+    "hours it gets the same answer, with another body 422, and 409 while the first is under way.",
+    "schema": {"type": "string", "pattern": f"^{idempotency.KEY_PATTERN}$"},
 }
 
 
@@ -183,6 +198,8 @@ def _operation(path: Path, method: str, schemas: Mapping[object, Schema]) -> dic
     parameters = [*_path_parameters(path, operation), *_query_parameters(operation)]
     if operation.is_conditional:
         parameters.append(IF_MATCH)
+    if operation.is_once:
+        parameters.append(IDEMPOTENCY_KEY)
     if parameters:
         described["parameters"] = parameters
     if operation.body is not None:
@@ -244,7 +261,9 @@ def _answer(
 ) -> dict[str, Any]:
     answer: dict[str, Any] = {
         "description": HTTPStatus(status).phrase,
-        "headers": _headers(*operation.headers),
+        "headers": _headers(
+            *operation.headers, *([idempotency.REPLAYED] if operation.is_once else [])
+        ),
     }
     if isinstance(operation.returns, Media):
         answer["content"] = {
@@ -280,6 +299,8 @@ def _errors(path: Path, method: str) -> list[type[DomainError]]:
         errors.add(Malformed)
     if _names(path.path):
         errors.add(NotFound)
+    if operation.is_once:
+        errors |= {Malformed, Conflict, Invalid}
     if operation.body is not None:
         errors |= {Malformed, TooLarge, operation.body.error}
     return sorted(errors, key=_order)

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from management import actors, fields
+from management import actors, fields, idempotency
 from management.actors import Actor
 from management.admission import Admission
 from management.auth import Principal
@@ -35,6 +35,7 @@ class State(TypedDict):
     passwords: Passwords
     admission: Admission
     own_hosts: frozenset[str]
+    public_url: str
     openapi: bytes
 
 
@@ -59,6 +60,7 @@ def operation(
     path: Mapping[str, Schema] = NOTHING,
     is_conditional: bool = False,
     errors: tuple[type[DomainError], ...] = (),
+    is_once: bool = False,
 ) -> Callable[[Handler], Operation]:
     """Describe a handler: see `Description`; its docstring says what it does."""
 
@@ -78,8 +80,9 @@ def operation(
             path=path,
             is_conditional=is_conditional,
             errors=errors,
+            is_once=is_once,
         )
-        return Operation(handler, description)
+        return Operation(idempotency.once(handler) if is_once else handler, description)
 
     return described
 

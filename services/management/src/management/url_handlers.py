@@ -109,6 +109,7 @@ async def list_urls(request: Request[State]) -> Response:
     headers=("ETag", "Location"),
     body=NEW,
     errors=(Conflict, Forbidden),
+    is_once=True,
 )
 async def create_url(request: Request[State]) -> Response:
     """Add a URL with a code of its own or a new one."""

@@ -58,7 +58,13 @@ async def list_users(request: Request[State]) -> Response:
 
 
 @operation(
-    User, status=201, example=ADA, headers=("Location",), body=NEW, errors=(Conflict, Forbidden)
+    User,
+    status=201,
+    example=ADA,
+    headers=("Location",),
+    body=NEW,
+    errors=(Conflict, Forbidden),
+    is_once=True,
 )
 async def create_user(request: Request[State]) -> Response:
     """Add a user."""
