@@ -11,7 +11,7 @@ from management.rate_limits import Limit, RateLimits, client_of
 from tests.integration.management.conftest import Answer, Api, Start
 from tests.integration.management.test_keys import world_of
 
-HOURLY = Limit("test", 1 / 3600, 3)  # slow enough that no test sees it fill
+HOURLY = Limit("test", "tests", 1 / 3600, 3)  # slow enough that no test sees it fill
 
 
 async def test_a_bucket_holds_its_capacity_and_tells_when_there_is_more(cache: Redis):
@@ -33,7 +33,7 @@ async def test_a_bucket_holds_its_capacity_and_tells_when_there_is_more(cache: R
 
 async def test_a_bucket_fills_again(cache: Redis):
     limits = RateLimits(cache)
-    quick = Limit("quick", 20, 1)
+    quick = Limit("quick", "tests", 20, 1)
 
     async with asyncio.timeout(10):
         taken = 0
@@ -134,6 +134,7 @@ async def test_wrong_keys_are_limited_more_and_do_not_shut_out_good_ones(
 
     assert 10 <= len(answers) <= 12
     assert {answer.status for answer in answers} == {401}
+    assert refused.error == "Too many wrong keys from this address, please try again later"
     assert refused.headers["ratelimit-policy"] == '"failed keys";q=10;w=60'
     assert good.status == 200
     assert without.status == 401

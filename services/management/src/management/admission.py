@@ -12,7 +12,7 @@ from management.rate_limits import Bucket, Limit, RateLimits, client_of, per_sec
 
 # Of wrong keys: ten at once, then one in six seconds. A key can't be guessed; what is spared is
 # the database, and the operator's nerves.
-FAILURES = Limit("failed keys", 1 / 6, 10)
+FAILURES = Limit("failed keys", "wrong keys from this address", 1 / 6, 10)
 
 
 class Admission:

@@ -28,9 +28,10 @@ IPV6_PREFIX = 64  # what one customer is given
 
 
 class Limit(msgspec.Struct, frozen=True):
-    """A kind of bucket: `capacity` requests at once, and `per_second` after that."""
+    """A kind of bucket: `capacity` at once, and `per_second` after that; of `what`, in words."""
 
     name: str
+    what: str
     per_second: float
     capacity: int
 
@@ -42,7 +43,7 @@ class Limit(msgspec.Struct, frozen=True):
 
 def per_second(name: str, rate: int) -> Limit:
     """Return the limit of `rate` requests a second, with its burst."""
-    return Limit(name, rate, rate * BURST_SECONDS)
+    return Limit(name, f"requests of this {name}", rate, rate * BURST_SECONDS)
 
 
 class Bucket(msgspec.Struct, frozen=True):
@@ -71,7 +72,7 @@ class Bucket(msgspec.Struct, frozen=True):
         if not self.is_taken:
             metrics.RATE_LIMITED.labels(self.limit.name).inc()
             raise TooManyRequests(
-                f"Too many requests of this {self.limit.name}, please try again later",
+                f"Too many {self.limit.what}, please try again later",
                 {"Retry-After": str(max(1, math.ceil(self.retry_seconds))), **self.headers},
             )
 
