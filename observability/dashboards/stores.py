@@ -66,14 +66,11 @@ def stores() -> Dashboard:
         ),
         lines("PostgreSQL: size", "bytes", (f"pg_database_size_bytes{DATABASE}", "all")),
         lines(
-            "PostgreSQL: rows",
-            "short",
-            ("topk(8, sum by (relname) (pg_stat_user_tables_n_live_tup))", "{{relname}}"),
-        ),
-        lines(
-            "PostgreSQL: rows to clean up",
-            "short",
-            ("topk(8, sum by (relname) (pg_stat_user_tables_n_dead_tup))", "{{relname}}"),
+            "PostgreSQL: rows written",
+            "reqps",
+            per_second(f"pg_stat_database_tup_inserted{DATABASE}", called="inserted"),
+            per_second(f"pg_stat_database_tup_updated{DATABASE}", called="updated"),
+            per_second(f"pg_stat_database_tup_deleted{DATABASE}", called="deleted"),
         ),
         lines(
             "Pools: connections in use",
