@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared import checkpoints
 from shared.checkpoints import Journey
+from shared.request_log import RequestLog, milliseconds, shown
 from shared.telemetry import Attributes, Tracing
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 HEADER = b"traceparent"
-MAX_PATH = 256  # characters of a path in a span
+QUIET_ROUTES = {"/health", "/health/ready"}
 OTHER = "other"  # stands for what clients make up: paths without a route, unknown methods
 
 
@@ -47,12 +48,14 @@ class ObservationMiddleware:
         app: ASGIApp,
         note: Callable[[Answered], None],
         tracing: Tracing,
+        request_log: RequestLog,
         same_routes: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.app = app
         self._same_routes = same_routes
         self._note = note
         self._tracing = tracing
+        self._log = request_log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on."""
@@ -61,7 +64,7 @@ class ObservationMiddleware:
             return
         began = time.perf_counter()
         span = self._begin(scope)
-        token = checkpoints.current.set(Journey(self._tracing, span))
+        journey = Journey(self._tracing, span, scope["request_id"])
         start: tuple[int, float] | None = None
 
         async def noting(message: Message) -> None:
@@ -70,25 +73,51 @@ class ObservationMiddleware:
                 start = message["status"], time.perf_counter()
             await send(message)
 
-        try:
-            await self.app(scope, receive, noting)
-        finally:
-            checkpoints.current.reset(token)
-            status, at = start or (500, time.perf_counter())
-            route = _route(scope)
-            route = self._same_routes.get(route, route)
-            answered = Answered(route, _method(scope), status, at - began, scope)
-            self._note(answered)
-            if span is not None:
-                _end(span, answered)
+        with checkpoints.during(journey):
+            bug: Exception | None = None
+            try:
+                await self.app(scope, receive, noting)
+            except Exception as error:
+                bug = error
+                raise
+            finally:
+                status, at = start or (500, time.perf_counter())
+                route = _route(scope)
+                route = self._same_routes.get(route, route)
+                answered = Answered(route, _method(scope), status, at - began, scope)
+                self._note(answered)
+                self._write_line(answered, bug)
+                if span is not None:
+                    _end(span, answered)
+
+    def _write_line(self, answered: Answered, bug: Exception | None) -> None:
+        if answered.route in QUIET_ROUTES and answered.status < 500:
+            return  # probes ask every few seconds
+        level = self._log.level(answered.status, answered.seconds)
+        if level is not None:
+            path = shown(answered.scope["raw_path"])
+            facts = line_facts(answered.method, answered.route, path, answered.status)
+            if source := answered.scope.get("source"):
+                facts["source"] = source
+            if bug is not None:
+                facts["error"] = bug
+            facts["duration_ms"] = milliseconds(answered.seconds)
+            self._log.write(level, "request", {**facts, "timings": checkpoints.timings()})
 
     def _begin(self, scope: Scope) -> "Span | None":
+        if not self._tracing.is_on:
+            return None
         traceparent = next((value for name, value in scope["headers"] if name == HEADER), None)
         if not self._tracing.wants(traceparent):
             return None
         method = _method(scope)
-        attributes = request_attributes(method, scope["path"], scope["request_id"])
+        attributes = request_attributes(method, shown(scope["raw_path"]), scope["request_id"])
         return self._tracing.begin(method, "server", attributes, parent=traceparent)
+
+
+def line_facts(method: str, route: str, path: str, status: int) -> dict[str, object]:
+    """Return what a line of log tells of a request; neither query nor address."""
+    return {"method": method, "route": route, "path": path, "status": status}
 
 
 def request_attributes(method: str, path: str, request_id: str) -> Attributes:
@@ -96,7 +125,7 @@ def request_attributes(method: str, path: str, request_id: str) -> Attributes:
     return {
         "http.request.method": method,
         "url.scheme": "http",
-        "url.path": path[:MAX_PATH],
+        "url.path": path,
         "shortwire.request_id": request_id,
     }
 

@@ -14,10 +14,11 @@ from event_ingest.consumer import Consumer
 from event_ingest.consumer_group import ConsumerGroup
 from event_ingest.enrichment import Enrichment
 from event_ingest.visitors import VisitorNumbers
-from shared import streams
+from shared import request_log, streams
 from shared.countries import Countries
 from shared.events import Click, encoder
 from shared.postgres import Pool
+from shared.request_log import RequestLog
 from tests import tracing
 from tests.conftest import database_url
 
@@ -74,6 +75,7 @@ class Consumers:
             batch_events=2000,
             claim_idle_seconds=claim_idle_seconds,
             tracing=tracing.off(),
+            request_log=RequestLog(request_log.Settings()),
         )
 
     async def drain(self, name: str = "ingest-1") -> int:

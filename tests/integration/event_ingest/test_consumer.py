@@ -11,6 +11,7 @@ from event_ingest.consumer import TooManyDeadLetters
 from event_ingest.replay_dead import replay
 from shared import streams
 from shared.postgres import Pool
+from tests import log_lines
 from tests.integration.event_ingest.conftest import (
     Consumers,
     add,
@@ -267,3 +268,16 @@ async def test_lag_is_measured(bus: Redis, consumers: Consumers):
 
     assert metrics.WAITING._value.get() == 3
     assert metrics.PENDING._value.get() == 1
+
+
+async def test_each_batch_has_one_line(bus: Redis, consumers: Consumers):
+    await publish(bus, [click() for _ in range(4)], frames=2)
+    await add(bus, b"no JSON")
+
+    with log_lines.kept() as lines:
+        await consumers.drain()
+
+    (line,) = lines.named("batch")
+    assert (line["entries"], line["clicks"], line["dead"]) == (3, 4, 1)
+    assert {"enrich", "insert", "settle"} <= set(line["timings"])
+    assert line["duration_ms"] > 0

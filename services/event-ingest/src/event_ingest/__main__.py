@@ -17,6 +17,7 @@ from event_ingest.visitors import VisitorNumbers
 from shared import logs, pool_metrics, postgres, redis_client
 from shared.countries import Countries
 from shared.exposition import expose
+from shared.request_log import RequestLog
 from shared.settings import load
 from shared.tasks import background
 from shared.telemetry import Tracing
@@ -63,6 +64,7 @@ async def run(settings: Settings) -> None:
             batch_events=settings.batch_events,
             claim_idle_seconds=settings.claim_idle_seconds,
             tracing=tracing,
+            request_log=RequestLog(settings),
         )
         log.info("ingest.started", extra={"consumer": settings.consumer})
         async with (

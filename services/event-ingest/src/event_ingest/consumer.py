@@ -15,9 +15,11 @@ from event_ingest import click_repository, metrics, storage
 from event_ingest.consumer_group import ConsumerGroup
 from event_ingest.enrichment import Enrichment
 from event_ingest.frames import DeadLetter, decode, utc_now
-from shared import streams, telemetry
+from shared import checkpoints, streams, telemetry
+from shared.checkpoints import Journey, checkpoint
 from shared.errors import DATABASE_UNAVAILABLE, REDIS_UNAVAILABLE, TRANSACTION_CONFLICT
 from shared.postgres import Pool
+from shared.request_log import RequestLog, milliseconds
 from shared.tasks import sleep_unless
 from shared.telemetry import Tracing
 
@@ -35,12 +37,6 @@ MAX_DEAD_LETTERS = 100_000  # waiting for a decision; beyond, stop
 BATCH: telemetry.Attributes = {
     **telemetry.messaging(streams.CLICKS, "process"),
     "messaging.consumer.group.name": streams.INGEST_GROUP,
-}
-SETTLE = telemetry.messaging(streams.CLICKS, "settle")
-INSERT: telemetry.Attributes = {
-    "db.system.name": "postgresql",
-    "db.operation.name": "INSERT",
-    "db.collection.name": "events",
 }
 
 DATABASE_ERRORS = (*DATABASE_UNAVAILABLE, *TRANSACTION_CONFLICT)
@@ -89,7 +85,9 @@ class Consumer:
         batch_events: int,
         claim_idle_seconds: float,
         tracing: Tracing,
+        request_log: RequestLog,
     ) -> None:
+        self._log = request_log
         self._group = group
         self._tracing = tracing
         self._pool = pool
@@ -161,22 +159,40 @@ class Consumer:
         """Store the clicks of `entries`, then acknowledge these; return how many clicks."""
         if not entries:
             return 0
+        began = time.perf_counter()
         decoded = decode(entries, utc_now())
         count = len(decoded.clicks)
         links = self._tracing.links(click.traceparent for click in decoded.clicks)
         attributes = {**BATCH, "messaging.batch.message_count": count}
-        with self._tracing.linked("process clicks", "consumer", attributes, links) as span:
-            clicks = await self._enrichment.enrich(decoded.clicks)
-            with self._tracing.child("insert events", "client", INSERT, span):
+        with (
+            self._tracing.linked("process clicks", "consumer", attributes, links) as span,
+            checkpoints.during(Journey(self._tracing, span)),
+        ):
+            with checkpoint("enrich"):
+                clicks = await self._enrichment.enrich(decoded.clicks)
+            with checkpoint("insert"):
                 refused = await self._with_database(
                     lambda: storage.store(self._pool, clicks, decoded.entry_of)
                 )
             dead = [*decoded.dead, *refused]
             self._dead_share.add(count + len(decoded.dead), len(dead))
-            with self._tracing.child("settle clicks", "client", SETTLE, span):
+            with checkpoint("settle"):
                 await self._acknowledge(entries, dead)  # after the commit, never before
+            self._write_line(len(entries), count, len(dead), time.perf_counter() - began)
         self._clicks_per_entry = max(1.0, 0.8 * self._clicks_per_entry + 0.2 * count / len(entries))
         return count
+
+    def _write_line(self, entries: int, clicks: int, dead: int, seconds: float) -> None:
+        level = self._log.batch_level(seconds)
+        if level is not None:
+            facts = {
+                "entries": entries,
+                "clicks": clicks,
+                "dead": dead,
+                "duration_ms": milliseconds(seconds),
+                "timings": checkpoints.timings(),
+            }
+            self._log.write(level, "batch", facts)
 
     async def _acknowledge(self, entries: streams.Entries, dead: list[DeadLetter]) -> None:
         if dead and await self._group.dead_letters() >= MAX_DEAD_LETTERS:

@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from shared import settings, telemetry
+from shared import request_log, settings
 
 
-class Settings(telemetry.Settings, frozen=True, kw_only=True):
+class Settings(request_log.Settings, frozen=True, kw_only=True):
     """`consumer` must stay the same over restarts: what it left pending is found by it.
 
     Where it is not given it is the host's name; a container's is its own and outlives a restart.
@@ -27,4 +27,3 @@ class Settings(telemetry.Settings, frozen=True, kw_only=True):
     geoip_database: Path | None = None
     ip_policy: Literal["none", "anonymized", "full"] = "anonymized"
     batch_events: Annotated[int, msgspec.Meta(ge=1, le=20_000)] = 2_000
-    log_level: str = "INFO"

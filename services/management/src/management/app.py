@@ -38,6 +38,7 @@ from management.settings import Settings
 from shared import pool_metrics, postgres, redis_client
 from shared.http import EXCEPTION_HANDLERS, RequestIDMiddleware
 from shared.observation import ObservationMiddleware
+from shared.request_log import RequestLog
 from shared.tasks import background
 from shared.telemetry import Tracing
 
@@ -159,7 +160,12 @@ def create_app(settings: Settings) -> Starlette:
         routes=ROUTES,
         middleware=[
             Middleware(RequestIDMiddleware),
-            Middleware(ObservationMiddleware, note=metrics.note, tracing=tracing),
+            Middleware(
+                ObservationMiddleware,
+                note=metrics.note,
+                tracing=tracing,
+                request_log=RequestLog(settings),
+            ),
             Middleware(RateLimitHeadersMiddleware),
         ],
         exception_handlers=EXCEPTION_HANDLERS,

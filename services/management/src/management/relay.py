@@ -133,12 +133,11 @@ class Relay:
     @contextmanager
     def _traced(self, change: LinkChanged) -> Iterator[None]:
         """Put what the block does into the trace of the request that made the change."""
-        with self._tracing.child("relay", "internal", {}, change.traceparent) as span:
-            token = checkpoints.current.set(Journey(self._tracing, span))
-            try:
-                yield
-            finally:
-                checkpoints.current.reset(token)
+        with (
+            self._tracing.child("relay", "internal", {}, change.traceparent) as span,
+            checkpoints.during(Journey(self._tracing, span)),
+        ):
+            yield
 
     async def _try_apply(self, change: LinkChanged) -> bool:
         try:

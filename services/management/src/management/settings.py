@@ -4,14 +4,14 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from shared import settings, telemetry
+from shared import request_log, settings
 
 Port = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
 
 Rate = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]  # requests per second
 
 
-class Settings(telemetry.Settings, frozen=True, kw_only=True):
+class Settings(request_log.Settings, frozen=True, kw_only=True):
     """`public_url` is where visitors reach the gateway: links to it would go in circles."""
 
     postgres_dsn: str
@@ -26,4 +26,3 @@ class Settings(telemetry.Settings, frozen=True, kw_only=True):
     key_rate: Rate = 100
     address_rate: Rate = 100
     trusted_proxies: str = "127.0.0.1"
-    log_level: str = "INFO"

@@ -27,6 +27,7 @@ from shared.countries import Countries
 from shared.events import DEFAULT_DOMAIN
 from shared.http import EXCEPTION_HANDLERS, RequestIDMiddleware
 from shared.observation import Answered, ObservationMiddleware
+from shared.request_log import RequestLog
 from shared.tasks import background
 from shared.telemetry import Tracing
 
@@ -58,6 +59,7 @@ async def _keep_session(_connection: object) -> None:
 def create_app(settings: Settings) -> Starlette:
     """Build the application; nothing is opened before its lifespan starts."""
     tracing = Tracing("redirector", settings)
+    request_log = RequestLog(settings)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[State]:
@@ -118,7 +120,7 @@ def create_app(settings: Settings) -> Starlette:
                         "resolver": resolver,
                         "clicks": clicks,
                         "orphans": orphans,
-                        "hot_path": HotPath(resolver, clicks, visitors, tracing),
+                        "hot_path": HotPath(resolver, clicks, visitors, tracing, request_log),
                         "visitors": visitors,
                         "traits": VisitorTraits(countries),
                         "limits": ClickLimits(bus, pool),
@@ -137,7 +139,13 @@ def create_app(settings: Settings) -> Starlette:
         routes=ROUTES,
         middleware=[
             Middleware(RequestIDMiddleware),
-            Middleware(ObservationMiddleware, note=_note, tracing=tracing, same_routes=SAME_ROUTES),
+            Middleware(
+                ObservationMiddleware,
+                note=_note,
+                tracing=tracing,
+                request_log=request_log,
+                same_routes=SAME_ROUTES,
+            ),
         ],
         exception_handlers=EXCEPTION_HANDLERS,
     )

@@ -20,7 +20,8 @@ from redirector.request_headers import Headers
 from redirector.resolver import Resolver
 from redirector.visitors import Visitors
 from shared.http import request_id_of
-from shared.observation import answer_attributes, request_attributes
+from shared.observation import answer_attributes, line_facts, request_attributes
+from shared.request_log import RequestLog, milliseconds, shown
 from shared.serve import CLOSE
 from shared.telemetry import Tracing
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from shared.spans import Span
 
 _TARGET = re.compile(rb"/(?:urls/([\w-]{1,64})/redirect|([\w-]{1,64}))/?(?:\?([!-~]*))?\Z")
+
+OK = 302  # stands for every status of a redirect
 
 DefaultHeaders = list[tuple[bytes, bytes]]
 
@@ -45,9 +48,15 @@ class HotPath:
     """The answers of one turn, for all connections of this worker."""
 
     def __init__(
-        self, resolver: Resolver, clicks: ClickRecorder, visitors: Visitors, tracing: Tracing
+        self,
+        resolver: Resolver,
+        clicks: ClickRecorder,
+        visitors: Visitors,
+        tracing: Tracing,
+        request_log: RequestLog,
     ) -> None:
         self.visitors = visitors
+        self._log = request_log
         self._tracing = tracing if tracing.is_on else None
         self._spans: list[Span] = []
         self._resolver = resolver
@@ -57,6 +66,7 @@ class HotPath:
         self._default_headers: DefaultHeaders = []
         self._answers: list[tuple[asyncio.Transport, int, bytes]] = []
         self._payloads: list[bytes] = []
+        self._last: tuple[bool, bytes, bytes, int, Span | None] = (True, b"", b"", OK, None)
 
     def facts(self, headers: Headers, peer: str, *, is_trusted: bool) -> RequestFacts:
         """Return what is to be noted of requests with these headers from `peer`."""
@@ -89,12 +99,14 @@ class HotPath:
             self._default_headers = default_headers
             self._loop.call_soon(self.flush)
         request_id = request_id_of(facts.request_id)
-        trace = b""
+        span = None
         if self._tracing is not None and self._tracing.wants(facts.traceparent):
-            method = "GET" if is_click else "HEAD"
-            trace = self._trace(method, target, request_id, facts, answer.status)
+            span = self._begin_span(target, request_id, facts, answer.status, is_click=is_click)
+        self._last = (is_click, target, request_id, answer.status, span)
         if is_click:
-            visitor = facts.visitor + trace
+            visitor = facts.visitor
+            if span is not None:
+                visitor += trace_member(span.traceparent)
             if query := match[3]:
                 visitor += source_members(query)
             self._payloads.append(
@@ -104,37 +116,38 @@ class HotPath:
         self._answers.append((transport, answer.status, fields))
         return True
 
-    def _trace(
+    def _begin_span(
         self,
-        method: str,
         target: bytes,
         request_id: bytes,
         facts: RequestFacts,
         status: int,
-    ) -> bytes:
-        """Begin the span of a request that is traced; return what its click tells of it."""
+        *,
+        is_click: bool,
+    ) -> "Span | None":
         assert self._tracing is not None
-        path = target.partition(b"?")[0].decode()
+        method = _method(is_click=is_click)
         span = self._tracing.begin(
             f"{method} {metrics.REDIRECT_ROUTE}",
             "server",
             {
-                **request_attributes(method, path, request_id.decode()),
+                **request_attributes(method, _path(target), request_id.decode()),
                 **answer_attributes(metrics.REDIRECT_ROUTE, status, "near"),
             },
             parent=facts.traceparent,
         )
-        if span is None:
-            return b""
-        self._spans.append(span)
-        return trace_member(span.traceparent)
+        if span is not None:
+            self._spans.append(span)
+        return span
 
     def flush(self) -> None:
         """Record the clicks of this turn, then write its answers."""
         answers, self._answers = self._answers, []
         payloads, self._payloads = self._payloads, []
+        began = time.perf_counter()
         if payloads:
             self._clicks.record(payloads)
+        recorded = time.perf_counter()
         defaults = b"".join(b"%b: %b\r\n" % pair for pair in self._default_headers)
         starts = {status: line + defaults for status, line in STATUS_LINES.items()}
         for transport, status, fields in answers:
@@ -147,3 +160,28 @@ class HotPath:
             span.end()
         for status, times in Counter(status for _, status, _ in answers).items():
             metrics.answered(status, "near", seconds, times)
+        level = self._log.level(OK, seconds, len(answers))
+        if level is not None:
+            self._write_line(level, seconds, recorded - began)
+
+    def _write_line(self, level: int, seconds: float, journal_seconds: float) -> None:
+        """Write the line of the last request of this turn: it stands for all that took so long."""
+        is_click, target, request_id, status, span = self._last
+        facts = {
+            "request_id": request_id.decode(),
+            **line_facts(_method(is_click=is_click), metrics.REDIRECT_ROUTE, _path(target), status),
+            "source": "near",
+            "duration_ms": milliseconds(seconds),
+            "timings": {"journal": milliseconds(journal_seconds)},
+        }
+        if span is not None:
+            facts["trace_id"] = span.trace_id
+        self._log.write(level, "request", facts)
+
+
+def _method(*, is_click: bool) -> str:
+    return "GET" if is_click else "HEAD"
+
+
+def _path(target: bytes) -> str:
+    return shown(target.partition(b"?")[0])

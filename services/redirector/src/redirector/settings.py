@@ -6,12 +6,12 @@ from typing import Annotated
 import msgspec
 
 from redirector.visitors import AddressPolicy
-from shared import settings, telemetry
+from shared import request_log, settings
 
 Port = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
 
 
-class Settings(telemetry.Settings, frozen=True, kw_only=True):
+class Settings(request_log.Settings, frozen=True, kw_only=True):
     """Sizes are in bytes, times in seconds."""
 
     postgres_dsn: str
@@ -26,7 +26,8 @@ class Settings(telemetry.Settings, frozen=True, kw_only=True):
     ip_policy: AddressPolicy = "anonymized"
     honour_opt_out: bool = False
     geoip_database: Path | None = None
-    log_level: str = "INFO"
+    log_ratio: request_log.Ratio = 0.001  # of thousands a second
+    log_slow_ms: Annotated[float, msgspec.Meta(gt=0)] = 100.0
     near_cache_links: Annotated[int, msgspec.Meta(ge=1)] = 100_000
     journal_max_bytes: Annotated[int, msgspec.Meta(ge=1 << 20)] = 512 << 20
     journal_segment_bytes: Annotated[int, msgspec.Meta(ge=1 << 12)] = 16 << 20
