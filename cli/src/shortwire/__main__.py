@@ -1,4 +1,4 @@
-"""The command line: `shortwire run | migrate | import | keys | replay-dead`."""
+"""The command line: `shortwire run | status | migrate | import | keys | replay-dead`."""
 
 import asyncio
 import os
@@ -8,12 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, NoReturn
 
+import msgspec
 import typer
 from rich.progress import Progress, TaskID
 
 from shared import migrate as schema
 from shared import settings
-from shortwire import importer, local_stack, stack_file
+from shortwire import importer, local_stack, stack_file, status_view
 from shortwire.import_repository import EVENTS, URLS, USERS, Table
 from shortwire.import_rows import BadFile, Column
 from shortwire.importer import ImportFailed
@@ -76,6 +77,28 @@ def run() -> None:
         local_stack.run(settings.load(Settings), say)
     except StartError as error:
         raise fail(str(error)) from None
+
+
+@app.command()
+def status(
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for programs.")] = False,
+    seconds: Annotated[
+        float, typer.Option(min=0.1, max=60, help="Rates are over so long.")
+    ] = status_view.SECONDS,
+) -> None:
+    """Show how the system running here is doing: rates, hit ratios, lag, changes, health.
+
+    A live view on a terminal until Ctrl-C, plain text in a pipe. In a pipe it ends with 1 where a
+    part is away or a click was lost, so that a script can ask.
+    """
+    read = partial(running_stack, "its folder by DATA_DIR")
+    if not as_json and sys.stdout.isatty():
+        status_view.live(read, seconds)
+        return
+    now = status_view.once(read(), seconds)
+    say(msgspec.json.encode(now).decode() if as_json else status_view.text(now))
+    raise typer.Exit(0 if now.is_healthy else 1)
 
 
 Database = Annotated[
