@@ -41,3 +41,8 @@ def note(answered: Answered) -> None:
     """Count a request and its time."""
     REQUESTS.labels(answered.route, answered.method, answered.status).inc()
     SECONDS.labels(answered.route).observe(answered.seconds)
+
+
+# A series that is there from the start, at zero, can be alerted on when it first moves.
+for _limit in ("address", "key", "failed keys"):
+    RATE_LIMITED.labels(_limit)
