@@ -142,6 +142,11 @@ def json_object(text: str) -> str:
     return text
 
 
+def without_mark(parse: Parser) -> Parser:
+    """Return a parser that takes the mark off which an export puts before what looks a formula."""
+    return lambda text: parse(re.sub(r"\A'(?=[=+\-@\t\r'])", "", text))
+
+
 def optional(parse: Parser) -> Parser:
     """Return a parser for which an empty field is None."""
     return lambda text: parse(text) if text else None
@@ -178,7 +183,7 @@ EVENT_COLUMNS = (
     Column("id", integer),
     Column("url_id", optional(integer)),
     Column("user_id", optional(integer)),
-    Column("event_type", text(64)),
+    Column("event_type", without_mark(text(64))),
     Column("timestamp", time),
     Column("details", optional(json_object)),
 )

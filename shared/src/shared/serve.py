@@ -16,6 +16,8 @@ LEAVE_SECONDS = 0.5  # between "not ready" and the closing of the listener
 class LeavingServer(uvicorn.Server):
     """On the first signal says "not ready" (`app.state.is_leaving`), and only then stops listening.
 
+    An application whose answers may last has an event `app.state.leaving`, which is set then.
+
     A balancer that asks for readiness has sent its requests elsewhere when the listener closes;
     one that does not has no idle connection left, on which a request could cross its end.
     A second signal stops at once.
@@ -38,6 +40,8 @@ class LeavingServer(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         """Tell uvicorn's loop, ten times a second, whether to stop."""
+        if self._leave_at is not None and (leaving := getattr(self._app.state, "leaving", None)):
+            leaving.set()
         if self._leave_at is not None and time.monotonic() >= self._leave_at:
             self.should_exit = True
         return await super().on_tick(counter)

@@ -1,5 +1,6 @@
 """Put management together: resources, routes, error mapping."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -14,9 +15,11 @@ from management import (
     audit_handlers,
     ban_handlers,
     docs_handlers,
+    event_export,
     event_handlers,
     home,
     key_handlers,
+    live_handlers,
     metrics,
     openapi,
     qr_handlers,
@@ -30,6 +33,7 @@ from management import (
 from management.admission import Admission, RateLimitHeadersMiddleware
 from management.auth import Guard
 from management.key_uses import KeyUses
+from management.live_clicks import LiveClicks
 from management.passwords import Passwords
 from management.rate_limits import RateLimits
 from management.relay import Relay
@@ -77,6 +81,7 @@ ROUTES = [
     *route("/urls/{url_id}/qr", get=qr_handlers.read_qr),
     *route("/tags", get=tag_handlers.list_tags),
     *route("/urls/{url_id}/stats", get=stats_handlers.read_url_stats),
+    *route("/urls/{url_id}/events/live", get=live_handlers.stream_clicks),
     *route("/stats", get=stats_handlers.read_stats),
     *route("/stats/orphans", get=stats_handlers.read_orphan_stats),
     *route(
@@ -90,6 +95,7 @@ ROUTES = [
     *route("/reserved-codes", get=ban_handlers.list_reserved_codes),
     *route("/reserved-codes/{code}", put=ban_handlers.reserve_code, delete=ban_handlers.free_code),
     *route("/events", get=event_handlers.list_events, post=event_handlers.create_event),
+    *route("/events/export", get=event_export.export_events),
     *route("/events/{event_id}", get=event_handlers.read_event, put=event_handlers.update_event),
 ]
 
@@ -105,7 +111,7 @@ def create_app(settings: Settings) -> Starlette:
     tracing = Tracing("management", settings)
 
     @asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[State]:
+    async def lifespan(app: Starlette) -> AsyncIterator[State]:
         async with (
             tracing.running(),
             redis_client.connect(
@@ -135,9 +141,12 @@ def create_app(settings: Settings) -> Starlette:
             pool_metrics.watch_redis("bus", bus)
             relay = Relay(settings.postgres_dsn, cache, bus, tracing)
             uses = KeyUses(pool)
+            app.state.leaving = asyncio.Event()
+            live = LiveClicks(bus, app.state.leaving)
             async with (
                 background(relay.run(), name="relay"),
                 background(uses.run(), name="key_uses"),
+                background(live.run(), name="live_clicks"),
             ):
                 yield {
                     "pool": pool,
@@ -150,6 +159,8 @@ def create_app(settings: Settings) -> Starlette:
                         key_rate=settings.key_rate,
                         address_rate=settings.address_rate,
                     ),
+                    "live": live,
+                    "exports": asyncio.Semaphore(event_export.MAX_EXPORTS),
                     "own_hosts": frozenset({urlsplit(settings.public_url).hostname or ""}),
                     "public_url": settings.public_url.rstrip("/"),
                     "openapi": document,

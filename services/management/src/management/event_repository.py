@@ -4,7 +4,7 @@ Events outlive links and users: what is gone or in the trash is shown as null, a
 a filter. Nothing is rewritten for it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import asyncpg
@@ -98,8 +98,32 @@ async def find_page(
     connection: Connection, page: Page, filters: Mapping[str, Any], owner: int | None
 ) -> list[Event]:
     """Return the page's events, of `owner` if given, and one more where there is a next page."""
-    conditions = ["e.id > $1"]
     arguments: list[Any] = [page.after, page.limit + 1, page.offset]
+    conditions = ["e.id > $1", *_conditions(filters, owner, arguments)]
+    query = f"""
+        {_SHOWN} WHERE {" AND ".join(conditions)} ORDER BY e.id LIMIT $2 OFFSET $3
+    """
+    return [_event(row) for row in await connection.fetch(query, *arguments)]
+
+
+STREAMED_ROWS = 500  # of one step of the cursor: what is in memory at once
+
+
+async def stream(
+    connection: Connection, filters: Mapping[str, Any], owner: int | None
+) -> AsyncIterator[list[Event]]:
+    """Yield all events, of `owner` if given, some at a time; within the caller's transaction."""
+    arguments: list[Any] = []
+    conditions = ["true", *_conditions(filters, owner, arguments)]
+    query = f"{_SHOWN} WHERE {' AND '.join(conditions)} ORDER BY e.id"
+    cursor = await connection.cursor(query, *arguments)
+    while rows := await cursor.fetch(STREAMED_ROWS):
+        yield [_event(row) for row in rows]
+
+
+def _conditions(filters: Mapping[str, Any], owner: int | None, arguments: list[Any]) -> list[str]:
+    """Return the conditions that are asked for, and add what they compare with to `arguments`."""
+    conditions = []
     for name, value in filters.items():
         arguments.append(value)
         conditions.append(_FILTERS[name].replace("{n}", str(len(arguments))))
@@ -108,10 +132,7 @@ async def find_page(
     if owner is not None:
         arguments.append(owner)
         conditions.append(f"e.user_id = ${len(arguments)}")
-    query = f"""
-        {_SHOWN} WHERE {" AND ".join(conditions)} ORDER BY e.id LIMIT $2 OFFSET $3
-    """
-    return [_event(row) for row in await connection.fetch(query, *arguments)]
+    return conditions
 
 
 SELECT = f"{_SHOWN} WHERE e.id = $1 AND ($2::bigint IS NULL OR e.user_id = $2)"

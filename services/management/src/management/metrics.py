@@ -22,6 +22,10 @@ RATE_UNCHECKED = Counter(
 LEFT_TO_RELAY = Counter(
     "shortwire_management_left_to_relay_total", "Changes their own request could not announce."
 )
+LIVE_LISTENERS = Gauge("shortwire_management_live_listeners", "Open streams of live clicks.")
+LIVE_DROPPED = Counter(
+    "shortwire_management_live_dropped_total", "Streams ended because their client was too slow."
+)
 RELAY_LEADER = Gauge("shortwire_management_relay_leader", "1 in the process whose relay leads.")
 RELAY_FAILURES = Counter("shortwire_management_relay_failures_total", "Failed applies or sends.")
 OUTBOX_ROWS = Gauge(

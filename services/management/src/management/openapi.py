@@ -51,6 +51,7 @@ SECURITY = {
 }
 HEADERS: Mapping[str, Mapping[str, Any]] = {
     "Cache-Control": {"description": "How long the answer may be kept."},
+    "Content-Disposition": {"description": "A name for the file."},
     "Content-Security-Policy": {"description": "What the page may load: nothing from elsewhere."},
     "ETag": {
         "description": "Names the version that is answered, for `If-Match` or `If-None-Match`.",

@@ -1,5 +1,6 @@
 """A path of the API: its operations by method, and who may call them."""
 
+import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, TypedDict
@@ -20,6 +21,7 @@ from management.bodies import Upload
 from management.descriptions import NOTHING, Description, Path
 from management.errors import NotFound
 from management.fields import Body, Schema
+from management.live_clicks import LiveClicks
 from management.passwords import Passwords
 from shared.checkpoints import checkpoint
 from shared.errors import DomainError
@@ -34,6 +36,8 @@ class State(TypedDict):
     bus: Redis
     passwords: Passwords
     admission: Admission
+    live: LiveClicks
+    exports: asyncio.Semaphore
     own_hosts: frozenset[str]
     public_url: str
     openapi: bytes
