@@ -1,4 +1,4 @@
-"""The command line: `shortwire run | status | migrate | import | keys | replay-dead`."""
+"""The command line: `shortwire run | status | migrate | import | keys | forget | replay-dead`."""
 
 import asyncio
 import os
@@ -66,6 +66,8 @@ def run() -> None:
     REDIRECTORS (1), INGESTS (1), GATEWAY_WORKERS (1): processes.
 
     IP_POLICY (anonymized), HONOUR_OPT_OUT (false), GEOIP_DATABASE: what of visitors may be known.
+
+    EVENTS_RETENTION_DAYS: for how many days events are kept; without it for ever.
 
     PUBLIC_URL, LOG_LEVEL (INFO).
 
@@ -152,6 +154,14 @@ def keys(context: typer.Context, database: Database = None) -> None:
     wants_help = not context.args or {"-h", "--help"} & {*context.args}
     dsn = database or ("" if wants_help else running_database())
     become("management.keys", context.args or ["--help"], {"POSTGRES_DSN": dsn})
+
+
+@app.command(context_settings=PASSED_ON, add_help_option=False)  # the module's own --help
+def forget(context: typer.Context, database: Database = None) -> None:
+    """Remove what clicks tell of persons: `--user-id`, `--url-id`, `--address`, `--before`."""
+    wants_help = not context.args or {"-h", "--help"} & {*context.args}
+    dsn = database or ("" if wants_help else running_database())
+    become("management.forget", context.args or ["--help"], {"POSTGRES_DSN": dsn})
 
 
 @app.command(

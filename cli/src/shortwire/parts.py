@@ -135,6 +135,7 @@ class Parts:
                 MANAGEMENT, "management", self._layout.management, self.management()
             ),
             *self._redirectors(),
+            *self._retention(),
         ]
 
     def _redirectors(self) -> Iterable[Program]:
@@ -151,6 +152,16 @@ class Parts:
         for name, (port, metrics) in self._layout.redirectors.items():
             own = {**environ, "METRICS_PORT": str(metrics)}
             yield services.web_service(name, "redirector", port, own)
+
+    def _retention(self) -> Iterable[Program]:
+        days = self._settings.events_retention_days
+        if days is not None:
+            environ = {
+                "POSTGRES_DSN": self.postgres_dsn,
+                "EVENTS_RETENTION_DAYS": str(days),
+                "LOG_LEVEL": self._settings.log_level,
+            }
+            yield services.retention(environ)
 
     def _privacy(self) -> dict[str, str]:
         """Return what of visitors may be known."""

@@ -64,6 +64,16 @@ def ingest(name: str, metrics_port: int, environ: Mapping[str, str]) -> Program:
     )
 
 
+def retention(environ: Mapping[str, str]) -> Program:
+    """Return what removes old events, every hour."""
+    return Program(
+        name="retention",
+        argv=[*python_module("shared.retention"), "--hourly"],
+        environ=environ,
+        is_ready=lambda: True,
+    )
+
+
 def migrate(environ: Mapping[str, str], pause: Pause) -> None:
     """Bring the schema up to date; raises `StartError`."""
     _run("shared.migrate", [], environ, pause)

@@ -29,6 +29,7 @@ class Settings(settings.Settings, frozen=True, kw_only=True):
     ip_policy: Literal["none", "anonymized", "full"] = "anonymized"
     honour_opt_out: bool = False
     geoip_database: Path | None = None
+    events_retention_days: Annotated[int, msgspec.Meta(ge=1, le=36_500)] | None = None
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     postgres_url: str | None = None
     cache_url: str | None = None
