@@ -120,6 +120,25 @@ def test_a_replica_that_is_gone_is_replaced_and_the_leftover_is_removed_by_down(
     assert victim not in scaled.all_of_project()
 
 
+def test_what_a_change_that_was_cut_short_has_left_is_removed(scaled: Scaled):
+    scaled.compose("stop", "autoscaler")
+    try:
+        ask(scaled, "redirector", 3)
+        left = f"{scaled.name}-redirector-3"
+        run(["docker", "stop", left])  # as far as a killed gate came
+
+        scaled.compose("restart", "engine-gate")
+
+        until(lambda: left not in names(scaled), "the leftover removed")
+        assert scaled.count("redirector") == 2
+    finally:
+        scaled.compose("start", "autoscaler")
+
+
+def names(scaled: Scaled) -> list[str]:
+    return scaled.compose("ps", "--all", "--format", "{{.Name}}").split()
+
+
 def test_of_two_autoscalers_one_leads(scaled: Scaled):
     scaled.compose("up", "-d", "--no-build", "--no-deps", "--wait", "--scale", "autoscaler=2",
                    "autoscaler")  # fmt: skip

@@ -1,5 +1,6 @@
 """The gate before a fake engine, asked by the client that the autoscaler has."""
 
+import asyncio
 import http.client
 import threading
 from collections.abc import Iterator
@@ -25,6 +26,9 @@ class FakeEngine:
         if self.is_away:
             raise ReplicasUnavailable("no engine")
 
+    def tidy(self) -> None:
+        self.ping()
+
     def replicas(self) -> Replicas:
         self.ping()
         return {"redirector": [REDIRECTOR], "management": [], "event-ingest": []}
@@ -48,6 +52,7 @@ def gate(engine: FakeEngine) -> Iterator[Gate]:
     yield made
     made.shutdown()
     thread.join()
+    engine.may_finish.set()
     made.server_close()
 
 
@@ -132,3 +137,21 @@ async def test_a_service_is_changed_by_one_at_a_time(
     engine.may_finish.set()
     slow.join()
     assert engine.asked == [("redirector", 3)]
+
+
+async def test_a_gate_that_leaves_finishes_the_change_under_way(
+    client: EngineClient, engine: FakeEngine, gate: Gate
+):
+    engine.may_finish.clear()
+    change = asyncio.create_task(client.set_count("redirector", 2))
+    while not engine.asked:
+        await asyncio.sleep(0.01)
+    await asyncio.to_thread(gate.shutdown)
+    closed = asyncio.create_task(asyncio.to_thread(gate.server_close))
+    await asyncio.sleep(0.1)
+
+    waited = not closed.done()
+    engine.may_finish.set()
+    await asyncio.gather(closed, change)
+
+    assert waited

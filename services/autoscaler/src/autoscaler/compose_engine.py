@@ -68,6 +68,14 @@ class ComposeEngine:
         with engine_errors():
             self._api.ping()
 
+    def tidy(self) -> None:
+        """Remove copies that don't run, of services that do."""
+        with engine_errors():
+            for service in self._services:
+                states = [listed["State"] for listed in self._containers(service)]
+                if "running" in states:  # else an operator has stopped it, copies and all
+                    self._remove_leftovers(service)
+
     def replicas(self) -> Replicas:
         """Return what there is of each service."""
         with engine_errors(), ThreadPoolExecutor(STATS_AT_ONCE) as pool:

@@ -36,7 +36,7 @@ CHANGE = re.compile(r"/replicas/([a-z-]{1,32})/(\d{1,3})\Z")
 class Gate(ThreadingHTTPServer):
     """Serves one engine; changes of a service come one after the other."""
 
-    daemon_threads = True  # a drain that is cut short is finished by the next one that is asked for
+    daemon_threads = False  # `server_close` waits for a change under way
 
     def __init__(self, engine: Engine, host: str, port: int) -> None:
         self.engine = engine
@@ -120,7 +120,9 @@ def main() -> None:
     """Serve until SIGTERM or SIGINT."""
     settings = load(GateSettings)
     logs.configure("engine-gate", settings.log_level)
-    gate = Gate(make_engine(settings.engine_url, settings.scope), settings.host, settings.port)
+    engine = make_engine(settings.engine_url, settings.scope)
+    engine.tidy()  # what the one before was killed over
+    gate = Gate(engine, settings.host, settings.port)
 
     def leave(_number: int, _frame: FrameType | None) -> None:
         # Not from this thread: it is the one that serves, and `shutdown` waits for it.
@@ -130,6 +132,7 @@ def main() -> None:
         signal.signal(number, leave)
     log.info("gate.started")
     gate.serve_forever()
+    gate.server_close()
     log.info("gate.stopped")
 
 

@@ -34,6 +34,9 @@ class Engine(Protocol):
     def ping(self) -> None:
         """Return if it answers."""
 
+    def tidy(self) -> None:
+        """Remove what changes that were cut short have left."""
+
     def replicas(self) -> Replicas:
         """Return what there is of each service."""
 

@@ -39,6 +39,9 @@ class SwarmEngine:
         with engine_errors():
             self._client.api.ping()
 
+    def tidy(self) -> None:
+        """Leave that to the manager."""
+
     def replicas(self) -> Replicas:
         """Return what there is of each service, as many as are wanted of it at least."""
         with engine_errors(), ThreadPoolExecutor(STATS_AT_ONCE) as pool:
