@@ -14,7 +14,6 @@ from typing import Any
 # What a stack's file has no word for, or what a Swarm does in its own way.
 UNKNOWN = ("build", "depends_on", "restart", "network_mode", "security_opt", "shm_size", "tmpfs")
 JOBS = ("migrate", "cert-gen")
-BALANCED = ("redirector", "management")  # by the gateway, which wants to know each replica
 # What has its data on a node, publishes a port, or needs a manager's engine.
 AT_HOME = ("postgres", "bus", "cache", "gateway", "cert-gen", "autoscaler", "engine-gate")
 RETRY_DELAY = "5s"
@@ -62,6 +61,8 @@ def deployment_of(name: str, deploy: Service) -> Service:
     """Return how a service is placed, limited and started over."""
     limits = deploy.get("resources", {}).get("limits", {})
     made: Service = {
+        # No virtual address: the gateway wants to know each replica, and the stores are one each.
+        "endpoint_mode": "dnsrr",
         "replicas": int(deploy.get("replicas", 1)),
         "restart_policy": {
             "condition": "on-failure" if name in JOBS else "any",
@@ -74,8 +75,6 @@ def deployment_of(name: str, deploy: Service) -> Service:
         made["resources"] = {
             "limits": {key: value if key == "pids" else str(value) for key, value in limits.items()}
         }
-    if name in BALANCED:
-        made["endpoint_mode"] = "dnsrr"
     if name in AT_HOME:
         made["placement"] = {"constraints": ["node.role == manager"]}
     return made
