@@ -5,5 +5,5 @@ set -eu
 compose=${COMPOSE:-docker compose}
 . "$(dirname "$0")/replicas.sh"
 
-# shellcheck disable=SC2046 # options are words
-$compose up --detach --wait $(scale_as_it_is) "$@"
+keep_replicas
+$compose up --detach --wait "$@"

@@ -20,8 +20,9 @@ replace() {
         return  # `up` below starts it
     fi
     echo "Replacing $count of $service …"
-    $compose up --detach --no-deps --no-build --no-recreate --wait \
-        --scale "$service=$((2 * count))" "$service"
+    # Never --no-deps: what Compose 2.26 makes with it, the next `up` without it makes anew.
+    env "$(number_variable "$service")=$((2 * count))" \
+        $compose up --detach --no-build --no-recreate --wait "$service"
     for container in $old; do
         docker stop "$container" >/dev/null
         docker rm "$container" >/dev/null
@@ -33,17 +34,17 @@ reload_users() {  # the release may bring one
 }
 
 $compose build
-keep=$(scale_as_it_is)
+keep_replicas
 $compose stop autoscaler
 $compose up --detach --no-build --wait postgres cache bus
 reload_users cache
 reload_users bus
 $compose run --rm --no-deps migrate
+$compose rm --force --stop migrate >/dev/null  # the one of before: services depend on the new one
 for service in event-ingest management redirector; do
     replace "$service"
 done
 # The gateway keeps its port: it is away for about a second, and only if it changed. By itself, or
 # it would be stopped first and started last.
-$compose up --detach --no-build --no-deps --wait gateway
-# shellcheck disable=SC2086 # options are words
-$compose up --detach --no-build --wait --remove-orphans $keep
+$compose up --detach --no-build --wait gateway
+$compose up --detach --no-build --wait --remove-orphans

@@ -3,9 +3,9 @@
 from tests.compose.deployment.installation import Installation, run
 
 SETTINGS = {
-    "REPLICA_CPUS": "0.2",  # a laptop can load several
+    "REPLICA_CPUS": "0.12",  # a laptop can load several
     "AUTOSCALER_POLL_SECONDS": "1",
-    "AUTOSCALER_DOWN_POLLS": "4",
+    "AUTOSCALER_DOWN_POLLS": "15",  # longer than a command of Compose takes
     "AUTOSCALER_UP_COOLDOWN_SECONDS": "3",
     "AUTOSCALER_DOWN_COOLDOWN_SECONDS": "4",
     "BUS_MAXMEMORY": "256mb",

@@ -75,6 +75,7 @@ class Installation:
         self.port, self.tls_port = free_port(), free_port()
         self.versions = [f"{name}-1"]
         self.key = ""
+        self.numbers: dict[str, str] = {}  # of replicas, where not compose.yaml's
 
     @property
     def environ(self) -> dict[str, str]:
@@ -91,6 +92,7 @@ class Installation:
             "REDIRECT_RATE": "10000",
             "API_RATE": "1000",
             "WRITE_RATE": "1000",
+            **self.numbers,
         }
 
     def compose(self, *arguments: str) -> str:

@@ -57,4 +57,4 @@ def test_clicks_of_a_redirector_that_never_comes_back_are_sent_by_another(
         assert set(visitors.redirects) == {"302"}
         installation.await_clicks("orphan", visitors.redirects["302"], seconds=90)
     finally:
-        installation.compose("up", "-d", "--no-recreate", "--no-deps", "--wait", "redirector")
+        installation.compose("up", "-d", "--no-build", "--wait", "redirector")

@@ -216,9 +216,8 @@ def test_new_replicas_are_found_without_a_reload(installation: Installation):
     links = installation.make_links(4, "scaled")
     gateway = installation.inspect("gateway")[0]["State"]["StartedAt"]
 
-    installation.compose(
-        "up", "-d", "--no-recreate", "--no-deps", "--wait", "--scale", "redirector=3", "redirector"
-    )
+    installation.numbers["REDIRECTORS"] = "3"
+    installation.compose("up", "-d", "--no-build", "--wait", "redirector")
 
     def served() -> set[str]:
         for code in links:
@@ -230,5 +229,6 @@ def test_new_replicas_are_found_without_a_reload(installation: Installation):
         until(lambda: len(served()) == 3, "a request for each of three replicas")
         assert installation.inspect("gateway")[0]["State"]["StartedAt"] == gateway
     finally:
-        installation.compose("up", "-d", "--no-recreate", "--no-deps", "--wait", "redirector")
+        installation.numbers.clear()
+        installation.compose("up", "-d", "--no-build", "--wait", "redirector")
     assert len(installation.containers("redirector")) == 2

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from autoscaler.policies import BOUNDS, SIGNALS, policies
@@ -92,6 +92,7 @@ def test_cooling_down_is_kept_within_the_bounds(policy: Policy, memory: Memory, 
         assert decision.reason in CHANGES
 
 
+@settings(deadline=None)  # a simulation takes as long as the machine lets it
 @given(policies_of_any_kind, st.floats(0.01, 5), st.integers(1, 5), st.integers(0, 2**32))
 def test_a_noisy_steady_load_is_never_answered_by_growing_after_shrinking(
     policy: Policy, demand: float, count: int, seed: int
@@ -113,6 +114,7 @@ def test_a_noisy_steady_load_is_never_answered_by_growing_after_shrinking(
         assert demand / settled[-1] < policy.up_load * (1 + NOISE)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32))
 def test_a_day_of_visitors_is_followed(seed: int):
     """Few at night, many at noon, a rush of ten minutes in between."""
