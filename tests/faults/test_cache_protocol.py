@@ -223,6 +223,17 @@ class CacheProtocol(RuleBasedStateMachine):
         self.relay("not")
         self.slow_read_ends(number, code)
 
+    @rule(number=workers, code=codes)
+    def an_alias_is_taken_back_while_it_is_read(self, number: int, code: str) -> None:
+        """The same race, of a code that comes and goes."""
+        self.add_alias(code)
+        self.relay("not")
+        self.read(number, ALIAS)
+        self.slow_read_begins(number, ALIAS)
+        self.drop_alias(code)
+        self.relay("not")
+        self.slow_read_ends(number, ALIAS)
+
     def _served(self, worker: Worker, code: str, record: LinkRecord) -> None:
         announced = worker.near._announced.get(code)
         if announced is not None:
