@@ -143,6 +143,16 @@ async def test_a_code_belongs_to_one_link_whatever_it_is_to_it(api: Api):
     assert (await api.get(f"/urls/{other['id']}")).json == other
 
 
+async def test_an_alias_that_is_asked_for_again_is_made_once(api: Api):
+    url = await api.url(await api.user())
+    path, key = f"/urls/{url['id']}/aliases", {"Idempotency-Key": "one"}
+
+    answers = [await api.post(path, {"short_code": "also"}, headers=key) for _ in range(2)]
+
+    assert [answer.status for answer in answers] == [201, 201]
+    assert answers[0].json == answers[1].json
+
+
 @pytest.mark.parametrize(
     ("body", "status"),
     [

@@ -33,7 +33,13 @@ async def list_aliases(request: Request[State]) -> Response:
 
 
 @operation(
-    Alias, status=201, example=HELLO_TOO, headers=("Location",), body=NEW, errors=(Conflict,)
+    Alias,
+    status=201,
+    example=HELLO_TOO,
+    headers=("Location",),
+    body=NEW,
+    is_once=True,
+    errors=(Conflict,),
 )
 async def create_alias(request: Request[State]) -> Response:
     """Give a URL one more code: it leads where the URL's own does."""
