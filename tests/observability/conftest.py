@@ -10,7 +10,7 @@ import pytest
 from shortwire.stack_file import Stack
 from tests.end_to_end.launcher import Launcher
 from tests.observability import tools, watchers
-from tests.observability.watchers import Prometheus, Webhook
+from tests.observability.watchers import MailServer, Prometheus, Webhook
 
 STORES_AND_HOST = ("cache", "bus", "postgres", "host")
 
@@ -22,6 +22,7 @@ class Watched(msgspec.Struct, frozen=True):
     stack: Stack
     prometheus: Prometheus
     webhook: Webhook
+    mail: MailServer
     missing: frozenset[str]
 
 
@@ -40,12 +41,15 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
         }
         webhook = Webhook()
         running.callback(webhook.close)
-        alerts = running.enter_context(watchers.alertmanager(folder, webhook.url))
+        mail = MailServer()
+        running.callback(mail.close)
+        alerts = running.enter_context(watchers.alertmanager(folder, webhook.url, mail.address))
         present = {job: address for job, address in exporters.items() if address}
         yield Watched(
             launcher=launcher,
             stack=stack,
             prometheus=running.enter_context(watchers.prometheus(stack, present, alerts, folder)),
             webhook=webhook,
+            mail=mail,
             missing=frozenset(exporters.keys() - present.keys()),
         )

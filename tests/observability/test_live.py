@@ -116,6 +116,11 @@ def test_a_service_that_stands_still_is_told_and_so_is_its_return(watched: Watch
         assert watched.webhook.got(
             "No replica of management answers", "docs/runbooks/ServiceDown.md"
         )
+        until(
+            lambda: watched.mail.got("Subject: [critical] ServiceDown management firing"),
+            "the alert by mail",
+            OUTAGE_SECONDS,
+        )
         firing = watched.prometheus.ask('ALERTS{alertstate="firing", severity="critical"}')
         assert [series["metric"]["alertname"] for series in firing] == ["ServiceDown"]
     finally:

@@ -7,6 +7,7 @@ import http.server
 import json
 import os
 import shutil
+import socketserver
 import subprocess
 import threading
 import time
@@ -126,8 +127,47 @@ class Webhook:
         self._server.server_close()
 
 
+class _MailSession(socketserver.StreamRequestHandler):
+    """As much of SMTP as it takes to be given a mail."""
+
+    def handle(self) -> None:
+        self.wfile.write(b"220 tests\r\n")
+        for line in self.rfile:
+            command = line[:4].upper()
+            if command == b"DATA":
+                self.wfile.write(b"354 go on\r\n")
+                lines = iter(self.rfile.readline, b".\r\n")
+                self.server.texts.append(b"".join(lines).decode())  # type: ignore[attr-defined]
+            self.wfile.write(b"221 bye\r\n" if command == b"QUIT" else b"250 ok\r\n")
+            if command == b"QUIT":
+                return
+
+
+class MailServer(socketserver.ThreadingTCPServer):
+    """Takes mail for anybody."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__((LOOPBACK, 0), _MailSession)
+        self.texts: list[str] = []
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    @property
+    def address(self) -> str:
+        return f"{LOOPBACK}:{self.server_address[1]}"
+
+    def got(self, *words: str) -> bool:
+        """Tell whether one mail has all the words."""
+        return any(all(word in text for word in words) for text in self.texts)
+
+    def close(self) -> None:
+        self.shutdown()
+        self.server_close()
+
+
 @contextmanager
-def alertmanager(folder: Path, webhook: str) -> Iterator[str]:
+def alertmanager(folder: Path, webhook: str, mail_server: str) -> Iterator[str]:
     """Start Alertmanager as its container is started; yield its address."""
     program = tools.find("alertmanager")
     secret = folder / "discord_webhook_url"
@@ -144,6 +184,9 @@ def alertmanager(folder: Path, webhook: str) -> Iterator[str]:
         "RENDERED": str(folder / "alertmanager.yml"),
         "DISCORD_WEBHOOK_FILE": str(secret),
         "ALERTMANAGER": program,
+        "ALERT_MAIL_TO": "ops@example.com",
+        "ALERT_SMTP": mail_server,
+        "ALERT_SMTP_TLS": "false",
     }
     with _running(command, f"http://{address}/-/ready", folder / "alertmanager.log", settings):
         yield address
