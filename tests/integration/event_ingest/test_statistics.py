@@ -9,8 +9,9 @@ import pytest
 from mmdb_writer import MMDBWriter
 from netaddr import IPSet
 from redis.asyncio import Redis
+from redis.exceptions import OutOfMemoryError
 
-from event_ingest import agents
+from event_ingest import agents, keeper
 from event_ingest.agents import Agents
 from event_ingest.enrichment import Enrichment
 from event_ingest.orphan_counts import OrphanCounts
@@ -188,6 +189,31 @@ async def test_a_missing_partition_of_visitors_is_made(
 
     assert await visitors(pool) == {NOON.date(): 1}
     assert await stored(pool) == (1, 1)
+
+
+async def test_a_full_bus_is_emptied_and_visitors_go_uncounted_meanwhile(
+    consumers: Consumers, bus: Redis, pool: Pool, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(keeper, "TAIL_SECONDS", -10.0)
+    await consumers.group("ingest-1").ensure()
+    await publish(bus, [visit(address=f"10.0.{number}.0") for number in range(200)], frames=200)
+    limit = str((await bus.config_get("maxmemory"))["maxmemory"])
+    await bus.config_set("maxmemory", "100kb")
+    try:
+        with pytest.raises(OutOfMemoryError):
+            await publish(bus, [visit()])
+
+        await consumers.drain()
+
+        assert await keeper.has_turn(bus)
+        assert await keeper.trim(bus) > 0
+    finally:
+        await bus.config_set("maxmemory", limit)
+    assert await stored(pool) == (200, 200)
+    assert await visitors(pool) == {}
+    await publish(bus, [visit()])
+    await consumers.drain()
+    assert await visitors(pool) == {NOON.date(): 1}
 
 
 async def test_visits_to_nothing_are_copied_and_copying_twice_adds_none(

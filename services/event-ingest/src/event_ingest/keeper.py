@@ -6,6 +6,7 @@ import time
 from typing import Any, cast
 
 from redis.asyncio import Redis
+from redis.exceptions import OutOfMemoryError
 
 from event_ingest import click_repository, metrics
 from event_ingest.consumer_group import order
@@ -58,13 +59,24 @@ async def keep_stream(bus: Redis) -> None:
         await asyncio.sleep(KEEP_SECONDS)
         try:
             await measure(bus)
-            if await bus.set(TURN_KEY, 1, nx=True, px=TURN_MS):
+            if await has_turn(bus):
                 await trim(bus)
                 await bus.eval(
                     REMOVE_IDLE_CONSUMERS, 1, streams.CLICKS, streams.INGEST_GROUP, str(IDLE_MS)
                 )
         except REDIS_ERRORS as error:
             log.warning("keeper.retry", extra={"error": repr(error)})
+
+
+async def has_turn(bus: Redis) -> bool:
+    """Tell whether it is this process that keeps the stream now.
+
+    A full bus takes no turns: then each does, or nobody would trim, and it would stay full.
+    """
+    try:
+        return bool(await bus.set(TURN_KEY, 1, nx=True, px=TURN_MS))
+    except OutOfMemoryError:
+        return True
 
 
 async def keep_partitions(pool: Pool) -> None:

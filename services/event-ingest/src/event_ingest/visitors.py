@@ -6,13 +6,18 @@ in the bus only and goes after two days. The same visitor has another number on 
 """
 
 import hashlib
+import logging
 import secrets
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
+from typing import cast
 
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from shared.events import Click
+
+log = logging.getLogger(__name__)
 
 KEY_SECONDS = 2 * 24 * 3600
 KEY_BYTES = 16
@@ -27,14 +32,17 @@ class VisitorNumbers:
         self._keys: dict[date, bytes] = {}
 
     async def prepare(self, clicks: Iterable[Click]) -> None:
-        """Have the keys of the days of `clicks`, the same for all consumers."""
+        """Have the keys of the days of `clicks`, the same for all consumers.
+
+        A bus that is full refuses a new key. It takes storing clicks to make room: visitors go
+        uncounted meanwhile.
+        """
         days = {click.at.astimezone(UTC).date() for click in clicks} & _countable_days()
-        for day in days - self._keys.keys():
-            name = f"visitors:key:{day}"
-            await self._bus.set(name, secrets.token_bytes(KEY_BYTES), nx=True, ex=KEY_SECONDS)
-            key = await self._bus.get(name)
-            if isinstance(key, bytes):
-                self._keys[day] = key
+        try:
+            for day in days - self._keys.keys():
+                self._keys[day] = await self._key(day)
+        except ResponseError as error:
+            log.warning("visitors.uncounted", extra={"error": repr(error)})
         for day in self._keys.keys() - _countable_days():
             del self._keys[day]
 
@@ -48,6 +56,13 @@ class VisitorNumbers:
         text = f"{click.address}\n{click.user_agent}\n{click.language}".encode()
         digest = hashlib.blake2b(text, key=key, digest_size=NUMBER_BYTES).digest()
         return int.from_bytes(digest, "big", signed=True)
+
+    async def _key(self, day: date) -> bytes:
+        name = f"visitors:key:{day}"
+        if (found := await self._bus.get(name)) is None:
+            await self._bus.set(name, secrets.token_bytes(KEY_BYTES), nx=True, ex=KEY_SECONDS)
+            found = await self._bus.get(name)
+        return cast("bytes", found)
 
 
 def _countable_days() -> set[date]:
