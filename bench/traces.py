@@ -73,6 +73,7 @@ def _environ(ratio: str | None, port: int) -> dict[str, str]:
     return {
         "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}",
         "TRACE_SAMPLE_RATIO": ratio,
+        "TRACE_MAX_PER_SECOND": installation.NO_LIMIT,
     }
 
 

@@ -108,7 +108,7 @@ class ObservationMiddleware:
         if not self._tracing.is_on:
             return None
         traceparent = next((value for name, value in scope["headers"] if name == HEADER), None)
-        if not self._tracing.wants(traceparent):
+        if not self._tracing.admits(traceparent):
             return None
         method = _method(scope)
         attributes = request_attributes(method, shown(scope["raw_path"]), scope["request_id"])

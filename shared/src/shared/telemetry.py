@@ -7,6 +7,7 @@ Trace Context, https://www.w3.org/TR/trace-context-2/), else by ratio. Only what
 import itertools
 import random
 import re
+import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -26,6 +27,9 @@ SAMPLED = 0x01
 MAX_LINKS = 128  # of a span
 
 SPANS_BEGUN = Counter("shortwire_trace_spans_begun_total", "Spans begun.")
+REQUESTS_REFUSED = Counter(
+    "shortwire_trace_requests_refused_total", "Requests not traced, at the limit of a second."
+)
 SPANS_SENT = Counter("shortwire_trace_spans_sent_total", "Spans that the receiver took.")
 SPANS_FAILED = Counter("shortwire_trace_spans_failed_total", "Spans that it did not take.")
 
@@ -40,6 +44,7 @@ class Settings(settings.Settings, frozen=True, kw_only=True):
         ""
     )
     trace_sample_ratio: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.01
+    trace_max_per_second: Annotated[int, msgspec.Meta(ge=1)] = 100  # requests of one process
 
 
 class Parent(msgspec.Struct, frozen=True):
@@ -68,6 +73,9 @@ class Tracing:
         self._service = service
         self._endpoint = config.otel_exporter_otlp_endpoint
         self._ratio = config.trace_sample_ratio
+        self._max_per_second = config.trace_max_per_second
+        self._second = 0
+        self._requests = 0
         self._spans: Spans | None = None
 
     @property
@@ -98,6 +106,22 @@ class Tracing:
         if traceparent is not None and (parent := parse(traceparent)) is not None:
             return parent.is_sampled
         return random.random() < self._ratio  # noqa: S311 - no secret
+
+    def admits(self, traceparent: bytes | None) -> bool:
+        """Tell whether a request from outside is to be traced: as `wants`, within the limit.
+
+        Anybody may send a `traceparent`, and a trace costs many times what a redirect does.
+        """
+        if not self.wants(traceparent):
+            return False
+        second = int(time.monotonic())
+        if second != self._second:
+            self._second, self._requests = second, 0
+        self._requests += 1
+        if self._requests > self._max_per_second:
+            REQUESTS_REFUSED.inc()
+            return False
+        return True
 
     def begin(
         self,

@@ -1,4 +1,5 @@
 import string
+import time
 
 import pytest
 from hypothesis import example, given
@@ -58,3 +59,26 @@ async def test_nothing_is_traced_without_an_endpoint():
         assert tracing.links([f"00-{TRACE}-{SPAN}-01"]) == []
         with tracing.child("a", "internal", {}, f"00-{TRACE}-{SPAN}-01") as span:
             assert span is None
+
+
+async def test_beyond_its_limit_of_a_second_a_process_traces_no_request(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(time, "monotonic", lambda: 1.5)
+    sampled = f"00-{TRACE}-{SPAN}-01".encode()
+    config = telemetry.Settings(
+        otel_exporter_otlp_endpoint="http://127.0.0.1:1", trace_max_per_second=3
+    )
+    before = telemetry.REQUESTS_REFUSED._value.get()
+    tracing = Tracing("redirector", config)
+
+    async with tracing.running():
+        admitted = [tracing.admits(sampled) for _ in range(5)]
+        monkeypatch.setattr(time, "monotonic", lambda: 2.5)
+        later = tracing.admits(sampled)
+        of_messages = [tracing.wants(sampled) for _ in range(5)]
+
+    assert admitted == [True, True, True, False, False]
+    assert telemetry.REQUESTS_REFUSED._value.get() - before == 2
+    assert later
+    assert all(of_messages)

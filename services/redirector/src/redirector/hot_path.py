@@ -100,7 +100,7 @@ class HotPath:
             self._loop.call_soon(self.flush)
         request_id = request_id_of(facts.request_id)
         span = None
-        if self._tracing is not None and self._tracing.wants(facts.traceparent):
+        if self._tracing is not None and self._tracing.admits(facts.traceparent):
             span = self._begin_span(target, request_id, facts, answer.status, is_click=is_click)
         self._last = (is_click, target, request_id, answer.status, span)
         if is_click:
