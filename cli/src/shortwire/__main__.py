@@ -63,6 +63,8 @@ def run() -> None:
 
     KEY_RATE (API_RATE): requests per second and key.
 
+    WEBHOOK_PRIVATE_TARGETS (false): `true` lets webhooks be in your own network.
+
     REDIRECTORS (1), INGESTS (1), GATEWAY_WORKERS (1): processes.
 
     IP_POLICY (anonymized), HONOUR_OPT_OUT (false), GEOIP_DATABASE: what of visitors may be known.

@@ -15,6 +15,7 @@ from shortwire.settings import Settings
 from shortwire.stack_file import Part, Stack
 
 MANAGEMENT = "management"
+WEBHOOKS = "webhooks"
 
 
 class Layout(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,6 +29,7 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
     bus: int
     management: int
     management_metrics: int
+    webhooks_metrics: int
     redirectors: dict[str, tuple[int, int]]
     ingests: dict[str, int]
 
@@ -41,6 +43,7 @@ def lay_out(ports: Ports, *, redirectors: int, ingests: int) -> Layout:
         bus=ports.take("bus"),
         management=ports.take(MANAGEMENT),
         management_metrics=ports.take(f"{MANAGEMENT}-metrics"),
+        webhooks_metrics=ports.take(f"{WEBHOOKS}-metrics"),
         redirectors={name: (ports.take(name), ports.take(f"{name}-metrics")) for name in names},
         ingests={name: ports.take(f"{name}-metrics") for name in _numbered("ingest", ingests)},
     )
@@ -113,10 +116,22 @@ class Parts:
             "METRICS_PORT": str(self._layout.management_metrics),
             "PUBLIC_URL": self._settings.public_url or self._settings.gateway_url(),
             "AUTH": self._settings.auth,
+            "WEBHOOK_PRIVATE_TARGETS": str(self._settings.webhook_private_targets).lower(),
             "KEY_RATE": str(self._settings.key_rate or self._settings.api_rate),
             # As the gateway has it; over all gateways, where there are several.
             "ADDRESS_RATE": str(self._settings.api_rate),
             "LOG_LEVEL": self._settings.log_level,
+        }
+
+    def webhooks(self) -> dict[str, str]:
+        """Return the settings of what tells webhooks."""
+        settings = self._settings
+        return {
+            "POSTGRES_DSN": self.management()["POSTGRES_DSN"],
+            "BUS_URL": self.bus_url,
+            "CONSUMER": WEBHOOKS,
+            "WEBHOOK_PRIVATE_TARGETS": str(settings.webhook_private_targets).lower(),
+            "LOG_LEVEL": settings.log_level,
         }
 
     def services(self) -> list[Program]:
@@ -133,6 +148,9 @@ class Parts:
             *(services.ingest(name, port, ingest) for name, port in self._layout.ingests.items()),
             services.web_service(
                 MANAGEMENT, "management", self._layout.management, self.management()
+            ),
+            services.worker(
+                WEBHOOKS, "management.webhooks", self._layout.webhooks_metrics, self.webhooks()
             ),
             *self._redirectors(),
             *self._retention(),
@@ -203,6 +221,7 @@ class Parts:
                 for name, (port, metrics) in layout.redirectors.items()
             ],
             management=part(MANAGEMENT, local_url(layout.management), layout.management_metrics),
+            webhooks=part(WEBHOOKS, local_url(layout.webhooks_metrics), layout.webhooks_metrics),
             ingest=[part(name, local_url(port), port) for name, port in layout.ingests.items()],
             postgres=part("postgres", self.postgres_dsn),
             cache=part("cache", self.cache_url),

@@ -74,6 +74,16 @@ def retention(environ: Mapping[str, str]) -> Program:
     )
 
 
+def worker(name: str, module: str, metrics_port: int, environ: Mapping[str, str]) -> Program:
+    """Return a service whose only port is that of its metrics."""
+    return Program(
+        name=name,
+        argv=python_module(module),
+        environ={**environ, "METRICS_PORT": str(metrics_port)},
+        is_ready=lambda: answers(f"{local_url(metrics_port)}/metrics"),
+    )
+
+
 def migrate(environ: Mapping[str, str], pause: Pause) -> None:
     """Bring the schema up to date; raises `StartError`."""
     _run("shared.migrate", [], environ, pause)

@@ -24,6 +24,7 @@ class Settings(settings.Settings, frozen=True, kw_only=True):
     ingests: Processes = 1
     redirect_rate: Rate = 2_000
     api_rate: Rate = 100
+    webhook_private_targets: bool = False  # webhooks may be in one's own network
     key_rate: Rate | None = None  # of the API, per second and key; None: as `api_rate`
     gateway_workers: Processes = 1
     ip_policy: Literal["none", "anonymized", "full"] = "anonymized"

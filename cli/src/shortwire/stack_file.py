@@ -25,6 +25,7 @@ class Stack(msgspec.Struct, frozen=True, kw_only=True):
     gateway: Part
     redirectors: list[Part]
     management: Part
+    webhooks: Part
     ingest: list[Part]
     postgres: Part
     cache: Part

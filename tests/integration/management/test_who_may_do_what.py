@@ -66,6 +66,18 @@ TABLE: dict[str, Row] = {
     "GET /events/export": Row(200, 200, 200),
     "GET /events/{event_id}": Row(404, 200, 200),
     "PUT /events/{event_id}": Row(403, 403, 200, {"event_type": "x"}),
+    "GET /webhooks": Row(200, 200, 200),
+    "POST /webhooks": Row(
+        403,
+        201,
+        201,
+        {"url": "https://example.com/hook", "events": ["clicks"], "user_id": "{user_id}"},
+    ),
+    "GET /webhooks/{webhook_id}": Row(404, 200, 200),
+    "PUT /webhooks/{webhook_id}": Row(404, 200, 200, {"events": ["clicks"]}),
+    "POST /webhooks/{webhook_id}/test": Row(404, 202, 202),
+    "GET /webhooks/{webhook_id}/deliveries": Row(404, 200, 200),
+    "DELETE /webhooks/{webhook_id}": Row(404, 204, 404),
     "DELETE /urls/{url_id}/aliases/{alias}": Row(404, 204, 404),
     "DELETE /users/{user_id}/keys/{key_id}": Row(404, 204, 404),
     "DELETE /urls/{url_id}": Row(404, 204, 404),
@@ -101,11 +113,14 @@ def filled(template: Any, values: dict[str, Any]) -> Any:
 
 async def values_of(world: World) -> dict[str, Any]:
     key = (await world.with_key_row(world.owner_id))["id"]
+    body = {"url": "https://example.com/hook", "events": ["clicks"]}
+    hook = (await world.owner.post("/webhooks", body)).json
     return {
         "user_id": world.owner_id,
         "url_id": world.url["id"],
         "event_id": world.event["id"],
         "key_id": key,
+        "webhook_id": hook["id"],
         "alias": "other-code",
         "host": "bad.example.com",
         "code": "walked",
@@ -180,7 +195,7 @@ async def ended_key(world: World, pool: Pool, kind: str) -> Api:
 
 
 async def everything(pool: Pool) -> list[Any]:
-    tables = ("users", "urls", "events", "url_aliases", "audit_records")
+    tables = ("users", "urls", "events", "url_aliases", "audit_records", "webhooks")
     counts = [await pool.fetchval(f"SELECT count(*) FROM {table}") for table in tables]
     keys = await pool.fetchval("SELECT array_agg((id, revoked_at) ORDER BY id)::text FROM api_keys")
     return [*counts, keys]

@@ -81,6 +81,7 @@ def test_the_stack_is_replaced_whole_and_closed_to_others(tmp_path: Path):
     stack = Stack(
         gateway=part,
         redirectors=[part],
+        webhooks=part,
         management=part,
         ingest=[part],
         postgres=part,

@@ -29,6 +29,7 @@ from management import (
     trash_handlers,
     url_handlers,
     user_handlers,
+    webhook_handlers,
 )
 from management.admission import Admission, RateLimitHeadersMiddleware
 from management.auth import Guard
@@ -94,6 +95,15 @@ ROUTES = [
     *route("/banned-hosts/{host}", put=ban_handlers.ban_host, delete=ban_handlers.unban_host),
     *route("/reserved-codes", get=ban_handlers.list_reserved_codes),
     *route("/reserved-codes/{code}", put=ban_handlers.reserve_code, delete=ban_handlers.free_code),
+    *route("/webhooks", get=webhook_handlers.list_webhooks, post=webhook_handlers.create_webhook),
+    *route(
+        "/webhooks/{webhook_id}",
+        get=webhook_handlers.read_webhook,
+        put=webhook_handlers.update_webhook,
+        delete=webhook_handlers.delete_webhook,
+    ),
+    *route("/webhooks/{webhook_id}/test", post=webhook_handlers.test_webhook),
+    *route("/webhooks/{webhook_id}/deliveries", get=webhook_handlers.list_deliveries),
     *route("/events", get=event_handlers.list_events, post=event_handlers.create_event),
     *route("/events/export", get=event_export.export_events),
     *route("/events/{event_id}", get=event_handlers.read_event, put=event_handlers.update_event),
@@ -163,6 +173,7 @@ def create_app(settings: Settings) -> Starlette:
                     "exports": asyncio.Semaphore(event_export.MAX_EXPORTS),
                     "own_hosts": frozenset({urlsplit(settings.public_url).hostname or ""}),
                     "public_url": settings.public_url.rstrip("/"),
+                    "private_targets": settings.webhook_private_targets,
                     "openapi": document,
                 }
 

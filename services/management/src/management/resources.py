@@ -40,6 +40,7 @@ class State(TypedDict):
     exports: asyncio.Semaphore
     own_hosts: frozenset[str]
     public_url: str
+    private_targets: bool
     openapi: bytes
 
 

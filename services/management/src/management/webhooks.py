@@ -1,0 +1,72 @@
+"""Tell webhooks what happens: `python -m management.webhooks`, settings from the environment.
+
+A process of its own: a slow receiver must not slow the API down. Several may run.
+"""
+
+import asyncio
+import logging
+import signal
+
+import uvloop
+
+from management.settings import WebhookSettings
+from management.webhook_feed import SOCKET_TIMEOUT_SECONDS, Feed, click_messages, link_messages
+from management.webhook_sender import Sender, opened_session
+from shared import logs, postgres, redis_client, streams
+from shared.exposition import expose
+from shared.settings import load
+from shared.tasks import background
+
+log = logging.getLogger(__name__)
+
+POOL_SIZE = 4
+QUERY_TIMEOUT_SECONDS = 10.0
+
+
+async def run(settings: WebhookSettings) -> None:
+    """Feed and send until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with (
+        redis_client.connect(
+            settings.bus_url, name="webhooks", max_connections=4, timeout=SOCKET_TIMEOUT_SECONDS
+        ) as bus,
+        await postgres.create_pool(
+            settings.postgres_dsn,
+            name="webhooks",
+            max_size=POOL_SIZE,
+            command_timeout=QUERY_TIMEOUT_SECONDS,
+        ) as pool,
+        opened_session(private_targets=settings.webhook_private_targets) as session,
+    ):
+        sender = Sender(
+            pool,
+            session,
+            private_targets=settings.webhook_private_targets,
+            retry_seconds=settings.webhook_retry_seconds,
+            lease_seconds=settings.webhook_lease_seconds,
+        )
+        links = Feed(streams.LINKS, link_messages, bus, pool, settings.consumer)
+        clicks = Feed(streams.CLICKS, click_messages, bus, pool, settings.consumer)
+        log.info("webhooks.started", extra={"consumer": settings.consumer})
+        async with (
+            background(links.run(), name="links"),
+            background(clicks.run(), name="clicks"),
+            background(sender.run(), name="sender"),
+        ):
+            await stop.wait()
+    log.info("webhooks.stopped")
+
+
+def main() -> None:
+    """Run until told to stop."""
+    settings = load(WebhookSettings)
+    logs.configure("webhooks", settings.log_level)
+    expose("management", host=settings.metrics_host, port=settings.metrics_port)
+    uvloop.run(run(settings))
+
+
+if __name__ == "__main__":
+    main()
