@@ -14,6 +14,7 @@ from management import (
     alias_handlers,
     audit_handlers,
     ban_handlers,
+    bulk_handlers,
     docs_handlers,
     event_export,
     event_handlers,
@@ -72,6 +73,12 @@ ROUTES = [
     *route("/users/{user_id}/keys", get=key_handlers.list_keys, post=key_handlers.create_key),
     *route("/users/{user_id}/keys/{key_id}", delete=key_handlers.revoke_key),
     *route("/urls", get=url_handlers.list_urls, post=url_handlers.create_url),
+    *route(
+        "/urls/bulk",
+        post=bulk_handlers.create_urls,
+        patch=bulk_handlers.update_urls,
+        delete=bulk_handlers.delete_urls,
+    ),
     *route("/urls/trash", get=trash_handlers.list_trash),
     *route(
         "/urls/{url_id}",

@@ -17,7 +17,7 @@ from starlette.types import Message
 
 from management import idempotency_repository
 from management.auth import Principal
-from management.bodies import MAX_JSON_BYTES, read_body
+from management.bodies import read_body
 from management.connections import connection
 from management.errors import Conflict, Invalid, Malformed
 from management.idempotency_repository import Kept
@@ -37,8 +37,8 @@ _KEY = re.compile(rf"{KEY_PATTERN}\Z")
 Handler = Callable[[Request[Any]], Awaitable[Response]]
 
 
-def once(handler: Handler) -> Handler:
-    """Return `handler`, carried out once for each key."""
+def once(handler: Handler, max_bytes: int) -> Handler:
+    """Return `handler`, carried out once for each key; its body has at most `max_bytes`."""
 
     @functools.wraps(handler)
     async def answer(request: Request[Any]) -> Response:
@@ -48,7 +48,7 @@ def once(handler: Handler) -> Handler:
         if not _KEY.match(key):
             message = f"{HEADER} must be 1 to {MAX_KEY} visible ASCII characters"
             raise Malformed(message, {HEADER: message})
-        body = await read_body(request, MAX_JSON_BYTES)
+        body = await read_body(request, max_bytes)
         key_hash = _key_hash(request.scope["principal"], key)
         fingerprint = _fingerprint(request, key, body)
         return await _once(handler, _again(request, body), key_hash, fingerprint)

@@ -79,10 +79,10 @@ class LinkChanges:
             )
             if changed.keys() & TARGETS:
                 await bans.refuse_targets(connection, new.url, Malformed)
-            told = _told(changed)
+            shown = told(changed)
             if is_renamed:
-                told |= {"short_code": new.url.short_code, "aliases": new.url.aliases}
-            changes = await change_log.write(connection, "updated", [new], [told])
+                shown |= {"short_code": new.url.short_code, "aliases": new.url.aliases}
+            changes = await change_log.write(connection, "updated", [new], [shown])
         await announcer.try_at_once(self._cache, self._bus, changes)
         return new
 
@@ -153,12 +153,12 @@ async def _rename(connection: Connection, link: VersionedUrl, code: str) -> None
     await alias_repository.insert(connection, link.domain_id, link.url.short_code, link.url.id)
 
 
-def _told(changed: Mapping[str, Any]) -> dict[str, Any]:
+def told(changed: Mapping[str, Any]) -> dict[str, Any]:
     """Return the changed fields as the API shows them: of a password, whether there is one."""
-    told = dict(changed)
-    if "password_hash" in told:
-        told["has_password"] = told.pop("password_hash") is not None
-    return told
+    shown = dict(changed)
+    if "password_hash" in shown:
+        shown["has_password"] = shown.pop("password_hash") is not None
+    return shown
 
 
 async def _trash(connection: Connection, url_ids: list[int]) -> list[LinkChanged]:

@@ -17,7 +17,7 @@ from management import actors, fields, idempotency
 from management.actors import Actor
 from management.admission import Admission
 from management.auth import Principal
-from management.bodies import Upload
+from management.bodies import MAX_JSON_BYTES, Upload
 from management.descriptions import NOTHING, Description, Path
 from management.errors import NotFound
 from management.fields import Body, Schema
@@ -58,6 +58,7 @@ def operation(
     returns: object = None,
     *,
     status: int = 200,
+    other_statuses: tuple[int, ...] = (),
     example: object = None,
     headers: tuple[str, ...] = (),
     body: Body | Upload | None = None,
@@ -66,6 +67,7 @@ def operation(
     is_conditional: bool = False,
     errors: tuple[type[DomainError], ...] = (),
     is_once: bool = False,
+    max_bytes: int = MAX_JSON_BYTES,
 ) -> Callable[[Handler], Operation]:
     """Describe a handler: see `Description`; its docstring says what it does."""
 
@@ -78,6 +80,7 @@ def operation(
             text=text,
             returns=returns,
             status=status,
+            other_statuses=other_statuses,
             example=example,
             headers=headers,
             body=body,
@@ -87,7 +90,7 @@ def operation(
             errors=errors,
             is_once=is_once,
         )
-        return Operation(idempotency.once(handler) if is_once else handler, description)
+        return Operation(idempotency.once(handler, max_bytes) if is_once else handler, description)
 
     return described
 

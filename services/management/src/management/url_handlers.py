@@ -117,7 +117,7 @@ async def create_url(request: Request[State]) -> Response:
     owner = principal_of(request).owner
     if owner is not None:
         body.setdefault("user_id", owner)
-    values = _not_to_us(NEW, request).read(body)
+    values = not_to_us(NEW, request).read(body)
     if owner is not None and values["user_id"] != owner:
         raise Forbidden("user_id must be your own")
     user_id, code = values.pop("user_id"), values.pop("short_code", None)
@@ -148,7 +148,7 @@ async def read_url(request: Request[State]) -> Response:
 async def update_url(request: Request[State]) -> Response:
     """Change what is given of a URL; null takes an option back."""
     url_id = path_id(request, "url_id", MISSING)
-    wanted = _not_to_us(CHANGES, request).read(await read_object(request))
+    wanted = not_to_us(CHANGES, request).read(await read_object(request))
     if not wanted:
         raise Malformed(f"Nothing to change: give any of {', '.join(CHANGES.checks)}")
     owner = principal_of(request).owner
@@ -199,7 +199,7 @@ async def _content(request: Request[State], values: dict[str, Any]) -> dict[str,
     return content
 
 
-def _not_to_us(body: fields.Body, request: Request[State]) -> fields.Body:
+def not_to_us(body: fields.Body, request: Request[State]) -> fields.Body:
     """Refuse targets on hosts of ours, too; the host we are reached by is one of them."""
     reached_by = urlsplit(f"//{request.headers.get('host', '')}").netloc.partition(":")[0].lower()
     target = targets.outside(request.state["own_hosts"] | {reached_by})

@@ -196,6 +196,22 @@ async def select(connection: Connection, clauses: str, *arguments: Any) -> list[
     return [_url(row) for row in rows]
 
 
+async def select_versioned(
+    connection: Connection,
+    clauses: str,
+    *arguments: Any,  # noqa: ANN401
+) -> list[VersionedUrl]:
+    """Return the URLs that `SELECT … FROM urls` with these clauses finds."""
+    rows = await connection.fetch(f"SELECT {_COLUMNS} FROM urls {clauses}", *arguments)  # noqa: S608
+    return [_versioned(row) for row in rows]
+
+
+async def write(connection: Connection, statement: str, *arguments: Any) -> list[VersionedUrl]:  # noqa: ANN401
+    """Return the URLs that an INSERT or UPDATE of `urls` leaves."""
+    rows = await connection.fetch(f"{statement} RETURNING {_COLUMNS}", *arguments)
+    return [_versioned(row) for row in rows]
+
+
 LOCK = f"""
     SELECT {_COLUMNS} FROM urls
      WHERE id = $1 AND (deleted_at IS NOT NULL) = $3 AND ($2::bigint IS NULL OR user_id = $2)
