@@ -88,6 +88,15 @@ def redirect_path() -> Dashboard:
             per_second(f"{NAME}_leases_lost_total", called="leases lost a second"),
         ),
         lines(
+            "Traces: spans",
+            "reqps",
+            *(
+                per_second(f"shortwire_trace_spans_{what}_total", called=what)
+                for what in ("begun", "sent", "failed")
+            ),
+            about="Sent fewer than begun: Jaeger is away, or slower than they come.",
+        ),
+        lines(
             "Gateway: connections",
             "short",
             ("nginx_connections_active", "open"),

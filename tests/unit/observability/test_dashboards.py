@@ -1,4 +1,4 @@
-"""Dashboards are what their source makes, what Grafana's schema knows, what the runbooks name."""
+"""Dashboards are what their source makes, what Grafana's schema knows, what pages name."""
 
 import json
 import re
@@ -15,12 +15,10 @@ from tests import observed
 from tests.observed import ROOT
 
 FILES = sorted(FOLDER.glob("*.json"))
-RUNBOOKS = sorted((ROOT / "docs" / "runbooks").glob("*.md"))
+PAGES = [ROOT / "docs" / "observability.md", *sorted((ROOT / "docs" / "runbooks").glob("*.md"))]
 METRICS = (ROOT / "docs" / "reference" / "metrics.md").read_text(encoding="utf-8")
 SERIES_OF_A_HISTOGRAM = re.compile(r"_(?:bucket|sum|count)\Z")
-IN_RUNBOOK = re.compile(
-    r"\*(Overview|Redirect path|Event pipeline|Autoscaling|Stores)\*|\"([^\"]+)\""
-)
+IN_PAGE = re.compile(r"\*(Overview|Redirect path|Event pipeline|Autoscaling|Stores)\*|\"([^\"]+)\"")
 
 
 def load(file: Path) -> dict[str, Any]:
@@ -73,16 +71,16 @@ def test_the_overview_has_its_eight_panels():
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("page", RUNBOOKS, ids=lambda page: page.stem)
-def test_a_panel_that_a_runbook_names_is_there(page: Path):
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_a_panel_that_a_page_names_is_there(page: Path):
     titles = {
         load(file)["title"].removeprefix("Shortwire: "): {p["title"] for p in observed.panels(file)}
         for file in FILES
     }
-    text = page.read_text(encoding="utf-8")
+    text = re.sub(r"```.*?```|`[^`]*`", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
     for item in re.split(r"\n- |\n\n", text):
         dashboard = None
-        for named, panel in IN_RUNBOOK.findall(" ".join(item.split())):
+        for named, panel in IN_PAGE.findall(" ".join(item.split())):
             if named:
                 dashboard = named
             elif dashboard:
