@@ -130,10 +130,11 @@ async def test_what_the_command_does_is_recorded(start: Start, database: str):
     async with start(auth="required") as api:
         keys = Command(database)
         admin = Api(api.port, await keys.run("create", "--admin", "--name", "operator"))
-        made = await keys.json("create", "--admin", "--name", "second")
+        user = await admin.user()
+        made = await keys.json("create", "--name", "second", "--user-id", str(user))
         await keys.run("revoke", str(made["id"]))
 
-        records = (await admin.get("/admin/audit?action=key.revoked")).json
+        records = (await admin.get(f"/users/{user}/audit?action=key.revoked")).json
 
     assert [(record["subject_id"], record["details"]) for record in records] == [
         (made["id"], {"by": "command line"})

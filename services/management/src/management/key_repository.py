@@ -111,6 +111,15 @@ async def find_all(
     return msgspec.convert(rows, list[ListedKey])
 
 
+OWNER = "SELECT user_id FROM api_keys WHERE id = $1"
+
+
+async def owner_of(connection: Connection, key_id: int) -> int | None:
+    """Return whose key it is, revoked or not; None for nobody's."""
+    user_id: int | None = await connection.fetchval(OWNER, key_id)
+    return user_id
+
+
 REVOKE = """
     UPDATE api_keys SET revoked_at = now()
      WHERE id = $1 AND ($2::bigint IS NULL OR user_id = $2) AND revoked_at IS NULL RETURNING id

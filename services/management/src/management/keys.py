@@ -171,8 +171,9 @@ async def _revoke(connection: Connection, arguments: argparse.Namespace) -> str:
     async with connection.transaction():
         if not await key_repository.revoke(connection, arguments.id, None):
             raise SystemExit(f"There is no key {arguments.id}, or it is revoked already.")
+        owner = await key_repository.owner_of(connection, arguments.id)
         await audit_repository.insert(
-            connection, "key.revoked", user_id=None, subject_id=arguments.id, details=BY_COMMAND
+            connection, "key.revoked", user_id=owner, subject_id=arguments.id, details=BY_COMMAND
         )
     return _json(Revoked(arguments.id)) if arguments.json else f"Key {arguments.id} is revoked."
 
