@@ -19,7 +19,7 @@ if [ "$(sql shortwire "SELECT to_regclass('users') IS NOT NULL")" = t ] &&
     echo "There are users in this system: restore into an empty one (docs/deployment.md)." >&2
     exit 1
 fi
-$compose stop autoscaler gateway redirector management event-ingest
+$compose stop autoscaler gateway redirector management webhooks event-ingest
 $compose run --rm --no-deps migrate  # makes the roles that the backup grants rights to
 sql postgres 'DROP DATABASE IF EXISTS shortwire_restored'
 sql postgres 'CREATE DATABASE shortwire_restored'

@@ -8,7 +8,12 @@ import pytest
 from tests.end_to_end.launcher import Launcher, eventually, send
 from tests.metrics_reference import documented, exported, rows
 
-SECTIONS = {"redirector": "redirector", "management": "management", "ingest": "event-ingest"}
+SECTIONS = {
+    "redirector": "redirector",
+    "management": "management",
+    "ingest": "event-ingest",
+    "webhooks": "webhooks",
+}
 MAX_SERIES = 1_000  # of one service
 LONG_TARGET = "https://example.com/long"
 
@@ -34,6 +39,7 @@ def scraped(system: Launcher) -> dict[str, str]:
         "redirector": next(each for each in redirectors(system) if sent(each)),
         "management": text(parts["management"].metrics),
         "ingest": ingest(system),
+        "webhooks": text(system.stack().webhooks.metrics),
     }
 
 

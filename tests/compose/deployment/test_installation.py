@@ -93,6 +93,7 @@ def test_the_gateway_cannot_reach_the_stores(installation: Installation):
     assert networks["redirector"] == networks["management"] == {"app", "stores"}
     for store in ("postgres", "cache", "bus", "event-ingest"):
         assert networks[store] == {"stores"}
+    assert networks["webhooks"] == {"edge", "stores"}  # it alone speaks to the outside
     assert networks["autoscaler"] == {"stores", "control"}
     assert networks["engine-gate"] == {"control"}  # and nobody else is on it
     assert not [s for s, on in networks.items() if "control" in on and s not in CONTROL]

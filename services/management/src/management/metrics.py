@@ -39,17 +39,6 @@ PROPAGATION_SECONDS = Histogram(
     "From the change to the relay's announcement of it.",
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0),
 )
-WEBHOOK_ENTRIES = Counter(
-    "shortwire_management_webhook_entries_total", "Entries taken off the bus.", ["stream"]
-)
-WEBHOOK_ATTEMPTS = Counter(
-    "shortwire_management_webhook_attempts_total", "Messages sent, by what came of it.", ["outcome"]
-)
-WEBHOOK_SECONDS = Histogram(
-    "shortwire_management_webhook_attempt_seconds",
-    "From the attempt to its end.",
-    buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0),
-)
 
 
 def note(answered: Answered) -> None:

@@ -10,7 +10,7 @@ import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from management import metrics, webhook_repository
+from management import webhook_metrics, webhook_repository
 from management.connections import connection, transaction
 from management.webhook_messages import Message, of_clicks, of_link
 from shared import streams
@@ -120,7 +120,7 @@ class Feed:
                 await webhook_repository.enqueue(lent, messages)
         ids = [entry_id for entry_id, _ in entries]
         await self._bus.xack(self._stream, GROUP, *ids)  # after the commit, never before
-        metrics.WEBHOOK_ENTRIES.labels(self._stream).inc(len(ids))
+        webhook_metrics.ENTRIES.labels(self._stream).inc(len(ids))
 
     async def _claimed(self) -> streams.Entries:
         """Return what a consumer that is gone left behind."""

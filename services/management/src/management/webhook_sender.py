@@ -12,7 +12,7 @@ import aiohttp
 import msgspec
 from yarl import URL
 
-from management import metrics, webhook_repository
+from management import webhook_metrics, webhook_repository
 from management.connections import connection
 from management.public_addresses import NotPublic, PublicResolver, check_literal
 from management.webhook_messages import sign
@@ -126,7 +126,7 @@ class Sender:
         try:
             began = time.perf_counter()
             outcome = await self._attempt(due)
-            metrics.WEBHOOK_SECONDS.observe(time.perf_counter() - began)
+            webhook_metrics.SECONDS.observe(time.perf_counter() - began)
             await self._note(due, outcome)
         except DATABASE_ERRORS as error:  # it is sent again: at least once
             log.warning("webhooks.not_noted", extra={"delivery": due.id, "error": repr(error)})
@@ -163,7 +163,7 @@ class Sender:
             if not outcome.error:
                 assert outcome.status is not None
                 await webhook_repository.succeed(lent, due.id, outcome.status)
-                metrics.WEBHOOK_ATTEMPTS.labels("delivered").inc()
+                webhook_metrics.ATTEMPTS.labels("delivered").inc()
                 return
             retry_seconds = backoff(due.attempts, self._retry_seconds)
             await webhook_repository.fail(
@@ -174,7 +174,7 @@ class Sender:
                 retry_seconds=retry_seconds,
                 is_gone=outcome.status == GONE,
             )
-        metrics.WEBHOOK_ATTEMPTS.labels("dead" if retry_seconds is None else "failed").inc()
+        webhook_metrics.ATTEMPTS.labels("dead" if retry_seconds is None else "failed").inc()
         facts = {"webhook": due.webhook_id, "delivery": due.id, "error": outcome.error}
         log.warning("webhooks.failed", extra=facts)
 

@@ -12,7 +12,7 @@ import uvloop
 from management.settings import WebhookSettings
 from management.webhook_feed import SOCKET_TIMEOUT_SECONDS, Feed, click_messages, link_messages
 from management.webhook_sender import Sender, opened_session
-from shared import logs, postgres, redis_client, streams
+from shared import logs, pool_metrics, postgres, redis_client, streams
 from shared.exposition import expose
 from shared.settings import load
 from shared.tasks import background
@@ -41,6 +41,8 @@ async def run(settings: WebhookSettings) -> None:
         ) as pool,
         opened_session(private_targets=settings.webhook_private_targets) as session,
     ):
+        pool_metrics.watch_postgres(pool)
+        pool_metrics.watch_redis("bus", bus)
         sender = Sender(
             pool,
             session,
