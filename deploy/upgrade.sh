@@ -9,6 +9,8 @@ compose=${COMPOSE:-docker compose}
 secrets=${SECRETS_DIR:-./secrets}
 . "$(dirname "$0")/replicas.sh"
 
+FORGET_SECONDS=2  # until the gateway's resolver knows that one is gone
+
 replicas() {
     $compose ps --quiet "$1"
 }
@@ -26,6 +28,7 @@ replace() {
     for container in $old; do
         docker stop "$container" >/dev/null
         docker rm "$container" >/dev/null
+        sleep "$FORGET_SECONDS"
     done
 }
 reload_users() {  # the release may bring one

@@ -191,6 +191,16 @@ def test_a_redirect_is_asked_of_the_next_redirector(start_gateway: Gateway):
     assert statuses == [200] * 20
 
 
+def test_a_change_that_reached_nobody_is_sent_on_past_two_that_are_gone(start_gateway: Gateway):
+    with echo("redirector") as redirector, echo("management") as alive:
+        gone = [free_port(), free_port()]
+        port = start_gateway(redirectors=[redirector], management=[*gone, alive], api_rate=1000)
+
+        answers = [ask(port, "/urls/1", method="PUT", body=b"{}") for _ in range(20)]
+
+    assert [answer.status for answer in answers] == [200] * 20
+
+
 def test_too_many_requests_are_refused_by_their_kind(start_gateway: Gateway):
     with echo("redirector") as redirector, echo("management") as management:
         port = start_gateway(
