@@ -21,9 +21,16 @@ def test_passwords_are_changed_under_load(installation: Installation):
     assert set(old.values()).isdisjoint(new.values())
     assert set(visitors.redirects) == {"302"}
     installation.await_clicks("rotated", visitors.redirects["302"])
-    for password, answer in ((old, "WRONGPASS"), (new, "PONG")):
+    for password, answer in ((old, "NOPERM"), (new, "redirector")):
         login = ["--user", "redirector", "--no-auth-warning", "--pass"]
         said = installation.compose(
-            "exec", "-T", "bus", "redis-cli", *login, password["redis_redirector_password"], "ping"
+            "exec",
+            "-T",
+            "bus",
+            "redis-cli",
+            *login,
+            password["redis_redirector_password"],
+            "acl",
+            "whoami",
         )
         assert answer in said
