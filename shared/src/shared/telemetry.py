@@ -89,7 +89,7 @@ class Tracing:
         if not self._endpoint:
             yield
             return
-        # 17 MB, half a second: only for a process that is traced.
+        # 16 MB: only for a process that is traced.
         from shared.spans import Spans  # noqa: PLC0415
 
         self._spans = Spans(self._service, self._endpoint)
