@@ -9,12 +9,14 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
+from autoscaler.policy import Policy
 from shortwire.servers import LOOPBACK
 from tests.compose.autoscaling.scaled import Scaled
 from tests.compose.deployment.installation import run, until
 from tests.compose.deployment.visitors import crowd
 
 LOAD_SECONDS = 60
+UP_LOAD = Policy(service="redirector", minimum=2, maximum=5).up_load
 GROWTH_SECONDS = 90.0
 SHRINK_SECONDS = 120.0
 
@@ -31,12 +33,23 @@ def wrk(scaled: Scaled, code: str) -> Iterator[subprocess.Popen[str]]:
         process.wait(LOAD_SECONDS + 30)
 
 
+def await_growth(scaled: Scaled, load: subprocess.Popen[str]) -> None:
+    """Until there is a third redirector; skips where the load never became one."""
+    greatest = 0.0
+    while scaled.count("redirector") == 2:
+        loads = scaled.metrics("shortwire_autoscaler_load_ratio")
+        greatest = max(greatest, loads['{service="redirector",signal="cpu"}'])
+        if load.poll() is not None and greatest < UP_LOAD:
+            pytest.skip(f"this machine is too busy to load two redirectors: {greatest:.0%}")
+        assert load.poll() is None, f"two redirectors at {greatest:.0%}"
+
+
 def test_redirectors_grow_under_load_and_shrink_after_it_and_no_request_fails(scaled: Scaled):
     links = scaled.make_links(5, "grown")
     largest = 2
     with crowd(scaled, links) as visitors:
         with wrk(scaled, "grown-0") as load:
-            until(lambda: scaled.count("redirector") > 2, "a third redirector", GROWTH_SECONDS)
+            await_growth(scaled, load)
             while load.poll() is None:
                 largest = max(largest, scaled.count("redirector"))
                 time.sleep(0.5)
