@@ -40,6 +40,8 @@ TABLE: dict[str, Row] = {
     "POST /users/{user_id}/keys": Row(404, 201, 201, {"name": "n"}),
     "GET /urls": Row(200, 200, 200),
     "POST /urls": Row(403, 201, 201, {**LINK, "user_id": "{user_id}"}),
+    "POST /urls/bulk": Row(403, 201, 201, {"urls": [{**LINK, "user_id": "{user_id}"}]}),
+    "PATCH /urls/bulk": Row(404, 200, 200, {"urls": [{"id": "{url_id}", "title": "B"}]}),
     "GET /urls/trash": Row(200, 200, 200),
     "GET /urls/{url_id}": Row(404, 200, 200),
     "PUT /urls/{url_id}": Row(404, 200, 200, {"title": "T"}),
@@ -80,6 +82,7 @@ TABLE: dict[str, Row] = {
     "DELETE /webhooks/{webhook_id}": Row(404, 204, 404),
     "DELETE /urls/{url_id}/aliases/{alias}": Row(404, 204, 404),
     "DELETE /users/{user_id}/keys/{key_id}": Row(404, 204, 404),
+    "DELETE /urls/bulk": Row(404, 200, 404, {"ids": ["{second_url_id}"]}),
     "DELETE /urls/{url_id}": Row(404, 204, 404),
     "DELETE /users/{user_id}": Row(404, 204, 404),
 }
@@ -104,11 +107,12 @@ WITH_KEY = [f"{method} {path.path}" for method, path in operations() if path.nee
 def filled(template: Any, values: dict[str, Any]) -> Any:
     """The path or body, its {names} replaced; a body's whole value keeps its type."""
     if isinstance(template, dict):
-        return {
-            name: values.get(value[1:-1], value) if isinstance(value, str) else value
-            for name, value in template.items()
-        }
-    return template.format(**values)
+        return {name: filled(value, values) for name, value in template.items()}
+    if isinstance(template, list):
+        return [filled(value, values) for value in template]
+    if isinstance(template, str) and template[1:-1] in values:
+        return values[template[1:-1]]
+    return template.format(**values) if isinstance(template, str) else template
 
 
 async def values_of(world: World) -> dict[str, Any]:
@@ -121,6 +125,7 @@ async def values_of(world: World) -> dict[str, Any]:
         "event_id": world.event["id"],
         "key_id": key,
         "webhook_id": hook["id"],
+        "second_url_id": (await world.owner.post("/urls", LINK)).json["id"],
         "alias": "other-code",
         "host": "bad.example.com",
         "code": "walked",
