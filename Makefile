@@ -18,7 +18,7 @@ export PIP_USER := false
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-faults bench check format openapi asyncapi clean
+.PHONY: help install run test test-faults bench bench-growth check format openapi asyncapi clean
 .SUFFIXES:
 
 help: ## list the targets
@@ -39,6 +39,9 @@ test-faults: $(STAMP) ## run the fault tests at length: SOAK_SECONDS=180, SOAK_E
 
 bench: $(BENCH_STAMP) ## measure this machine: ROUNDS=5, SECONDS=4, CONNECTIONS=32; needs wrk
 	@$(BIN)/python -m bench all
+
+bench-growth: $(BENCH_STAMP) ## the same with 10 million links and events: LINKS=1000,…, EVENTS=10000,…
+	@$(BIN)/python -m bench growth
 
 check: $(STAMP) ## lock file, format, lint, types and import rules
 	$(UV) lock --check --quiet

@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 from msgspec.structs import replace
 
-from bench import installation, redirects, wrk
+from bench import growth, ingest, installation, latency, memory, redirects, short_cut, wrk
 from bench.installation import Installation
+from bench.links import LINKS
 from bench.rounds import Say
 from bench.settings import Settings
 from shared.settings import load
@@ -34,6 +35,12 @@ def options(
     only: Annotated[
         str | None, typer.Option(help="Contenders with commas between. [ONLY, all]")
     ] = None,
+    links: Annotated[
+        str | None, typer.Option(help="Steps of growth. [LINKS, 1000,100000,10000000]")
+    ] = None,
+    events: Annotated[
+        str | None, typer.Option(help="Steps of growth. [EVENTS, 10000,10000000]")
+    ] = None,
     results: Annotated[
         Path | None, typer.Option(help="Where to write. [RESULTS, bench/results.json]")
     ] = None,
@@ -43,6 +50,8 @@ def options(
         "rounds": rounds,
         "seconds": seconds,
         "connections": connections,
+        "links": links,
+        "events": events,
         "only": only,
         "results": results,
     }
@@ -56,13 +65,43 @@ def measure_redirects(context: typer.Context) -> None:
     _measure([redirects.measure], context.obj)
 
 
+@app.command(name="ingest")
+def measure_ingest(context: typer.Context) -> None:
+    """Clicks per second from the stream to rows and roll-ups, beside COPY."""
+    _measure([ingest.measure], context.obj)
+
+
+@app.command(name="latency")
+def measure_latency(context: typer.Context) -> None:
+    """Response times at a constant rate, beside Nginx's."""
+    _measure([latency.measure], context.obj)
+
+
+@app.command(name="memory")
+def measure_memory(context: typer.Context) -> None:
+    """Memory of a redirector that remembers as many links as it may."""
+    _measure([memory.measure], context.obj)
+
+
+@app.command(name="growth")
+def measure_growth(context: typer.Context) -> None:
+    """Redirects with more and more links, pages with more and more events; takes long."""
+    _measure([growth.measure], context.obj, links=context.obj.growth_links()[0])
+
+
+@app.command(name="short-cut")
+def measure_short_cut() -> None:
+    """Microseconds of a redirect in the short cut, without the kernel's part; takes seconds."""
+    short_cut.measure()
+
+
 @app.command(name="all")
 def measure_all(context: typer.Context) -> None:
     """Everything but `growth`."""
-    _measure([redirects.measure], context.obj)
+    _measure([redirects.measure, latency.measure, memory.measure, ingest.measure], context.obj)
 
 
-def _measure(parts: list[Measure], settings: Settings) -> None:
+def _measure(parts: list[Measure], settings: Settings, links: int = LINKS) -> None:
     began = time.monotonic()
 
     def say(line: str) -> None:
@@ -71,7 +110,7 @@ def _measure(parts: list[Measure], settings: Settings) -> None:
     try:
         wrk.find()
         say("starting Shortwire and its rivals")
-        with installation.running({}) as measured:
+        with installation.running({}, links) as measured:
             for part in parts:
                 part(measured, settings, say)
         say(f"done; the figures are in {settings.results}")

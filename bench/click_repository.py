@@ -3,7 +3,7 @@
 from shared.postgres import Connection
 
 # Ids are given in order, so those of a round are at the end of an index.
-LAST_ID = "SELECT last_value FROM events_id_seq"
+LAST_ID = "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM events_id_seq"
 COUNT_CLICKS = "SELECT count(*) FROM events WHERE id > $1 AND event_type = 'redirect'"
 
 

@@ -7,7 +7,7 @@ import msgspec
 from bench import click_repository, rivals
 from bench.baseline import count_repository
 from bench.installation import Installation
-from bench.links import WARM
+from bench.links import LINKS, WARM
 from bench.wrk import Traffic
 from shared import redis_client
 from shared.postgres import Connection
@@ -15,7 +15,6 @@ from shortwire.processes import StartError
 
 WARM_TRAFFIC = Traffic(code=WARM)
 CACHED_LINKS = 1_000  # all in Redis, and never the one link that the redirector remembers
-COLD_LINKS = 100_000  # more than a turn asks for, so that each is asked for once in it
 
 
 class Clicks(msgspec.Struct, frozen=True):
@@ -84,7 +83,7 @@ def _near_miss(installation: Installation) -> Contender:
     return Contender(
         name="near-miss",
         what="redirector, link not remembered, in Redis",
-        url=rivals.forgetful_redirector(installation, "near-miss", cache_url),
+        url=rivals.redirector(installation, "near-miss", cache_url, near_links=1).url,
         traffic=Traffic(links=CACHED_LINKS),
     )
 
@@ -101,8 +100,8 @@ def _all_miss(installation: Installation) -> Contender:
     return Contender(
         name="all-miss",
         what="redirector, link only in PostgreSQL",
-        url=rivals.forgetful_redirector(installation, "all-miss", cache_url),
-        traffic=Traffic(links=COLD_LINKS),
+        url=rivals.redirector(installation, "all-miss", cache_url, near_links=1).url,
+        traffic=Traffic(links=LINKS),  # more than it asks for in a turn,
         before=empty_cache,
     )
 

@@ -1,5 +1,6 @@
 """A whole Shortwire of the measurement's own, started as `make run` does it."""
 
+import asyncio
 import os
 import shutil
 import signal
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import asyncpg
 
+from bench import link_repository
 from shared.postgres import Connection
 from shortwire import processes, servers, stack_file
 from shortwire.processes import Program
@@ -21,11 +23,15 @@ STARTED_SECONDS = 120.0
 
 
 class Installation:
-    """What runs; `stack` says where, `folder` holds the files of whatever is added."""
+    """What runs; `stack` says where, `folder` holds the files of whatever is added.
+
+    `ingest_pids` are the processes that `paused_ingest` holds.
+    """
 
     def __init__(self, folder: Path, stack: Stack, exits: ExitStack) -> None:
         self.folder = folder
         self.stack = stack
+        self.ingest_pids = [part.pid for part in stack.ingest if part.pid is not None]
         self._exits = exits
 
     def add(self, program: Program) -> processes.Child:
@@ -47,19 +53,21 @@ class Installation:
     @contextmanager
     def paused_ingest(self) -> Iterator[None]:
         """Hold event-ingest still: it belongs on another machine than what is measured."""
-        pids = [part.pid for part in self.stack.ingest if part.pid is not None]
         try:
-            for pid in pids:
+            for pid in self.ingest_pids:
                 os.kill(pid, signal.SIGSTOP)
             yield
         finally:
-            for pid in pids:
+            for pid in self.ingest_pids:
                 os.kill(pid, signal.SIGCONT)
 
 
 @contextmanager
-def running(environ: Mapping[str, str]) -> Iterator[Installation]:
-    """Run an installation in a folder that is gone afterwards; raises `StartError`."""
+def running(environ: Mapping[str, str], links: int = 0) -> Iterator[Installation]:
+    """Run an installation with so many links, in a folder that is gone afterwards.
+
+    `environ` are settings that differ from the defaults. Raises `StartError`.
+    """
     with ExitStack() as exits:
         folder = Path(tempfile.mkdtemp(prefix="shortwire-bench-"))
         exits.callback(shutil.rmtree, folder, ignore_errors=True)
@@ -70,7 +78,19 @@ def running(environ: Mapping[str, str]) -> Iterator[Installation]:
         exits.callback(child.stop)
         stack = stack_file.read(data)
         assert stack is not None
-        yield Installation(folder, stack, exits)
+        measured = Installation(folder, stack, exits)
+        if links:
+            asyncio.run(_make_links(measured, links))
+        yield measured
+
+
+async def _make_links(installation: Installation, links: int) -> None:
+    connection = await installation.connect()
+    try:
+        await link_repository.add(connection, 0, links)
+        await link_repository.analyze(connection)
+    finally:
+        await connection.close()
 
 
 def _launcher(data: Path, environ: Mapping[str, str]) -> Program:

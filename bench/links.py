@@ -9,3 +9,4 @@ def code(number: int) -> str:
 
 
 WARM = code(0)
+LINKS = 100_000  # there are so many, unless a measurement makes more

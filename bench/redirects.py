@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from bench import contenders, goals, link_repository, report, rounds
-from bench.contenders import COLD_LINKS, Contender
+from bench import contenders, goals, report, rounds
+from bench.contenders import Contender
 from bench.installation import Installation
 from bench.medians import figure, ratios
 from bench.rounds import Say, Turn
@@ -15,7 +15,6 @@ from bench.settings import Settings
 
 def measure(installation: Installation, settings: Settings, say: Say) -> None:
     """Measure, print and write the rates of all contenders."""
-    asyncio.run(_make_links(installation))
     measured = contenders.start(installation, settings.only.split(",") if settings.only else [])
     turns = asyncio.run(rounds.all_rounds(installation, measured, settings, say))
     _show(measured, turns)
@@ -28,15 +27,6 @@ def measure(installation: Installation, settings: Settings, say: Say) -> None:
         "goals": verdicts,
     }
     report.write(settings.results, {"redirects": msgspec.to_builtins(results)})
-
-
-async def _make_links(installation: Installation) -> None:
-    connection = await installation.connect()
-    try:
-        await link_repository.add(connection, 0, COLD_LINKS)
-        await link_repository.analyze(connection)
-    finally:
-        await connection.close()
 
 
 def _show(measured: Sequence[Contender], turns: Mapping[str, Sequence[Turn]]) -> None:

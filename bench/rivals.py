@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from string import Template
 
+import msgspec
 from msgspec.structs import replace
 
 from bench.installation import Installation
@@ -50,8 +51,17 @@ def plain_asgi(installation: Installation) -> str:
     return _started(installation, "plain-asgi", port, argv, {"PORT": str(port)})
 
 
-def forgetful_redirector(installation: Installation, name: str, cache_url: str) -> str:
-    """Start a redirector that remembers one link only."""
+class Redirector(msgspec.Struct, frozen=True):
+    """A redirector of our own, beside the installation's."""
+
+    url: str
+    pid: int
+
+
+def redirector(
+    installation: Installation, name: str, cache_url: str, near_links: int
+) -> Redirector:
+    """Start a redirector that remembers so many links."""
     port, metrics = servers.free_port(), servers.free_port()
     stack = installation.stack
     environ = {
@@ -60,10 +70,20 @@ def forgetful_redirector(installation: Installation, name: str, cache_url: str) 
         "BUS_URL": stack.bus.url,
         "JOURNAL_DIR": str(installation.subfolder(f"{name}-journal")),
         "METRICS_PORT": str(metrics),
-        "NEAR_CACHE_LINKS": "1",
+        "NEAR_CACHE_LINKS": str(near_links),
     }
-    installation.add(services.web_service(name, "redirector", port, environ))
-    return services.local_url(port)
+    child = installation.add(services.web_service(name, "redirector", port, environ))
+    return Redirector(services.local_url(port), child.pid)
+
+
+def second_ingest(installation: Installation) -> None:
+    """Start one more consumer of clicks."""
+    environ = {
+        "POSTGRES_DSN": installation.stack.postgres.url,
+        "BUS_URL": installation.stack.bus.url,
+    }
+    child = installation.add(services.ingest("second-ingest", servers.free_port(), environ))
+    installation.ingest_pids.append(child.pid)
 
 
 def cache(installation: Installation, name: str) -> str:
