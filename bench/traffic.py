@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 
 from bench.links import code
-from redirector.click_encoder import ClickEncoder, link_members
+from redirector.click_encoder import ClickEncoder, link_members, quoted
 from redirector.visitors import Visitors
 from shared.events import DEFAULT_DOMAIN, LinkRecord
 
@@ -62,6 +62,7 @@ def _click(
             links[int(LINKS ** chance.random()) - 1],
             visitors.members(headers, address),
             request_id,
+            quoted(request_id),
             b"%.3f" % time.time(),
         )
 

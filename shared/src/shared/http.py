@@ -125,11 +125,21 @@ EXCEPTION_HANDLERS: Mapping[int | type[Exception], ExceptionHandler] = {
 }
 
 
-def request_id_of(candidate: bytes | None) -> bytes:
-    """Return the client's request id if it is short visible ASCII, else a new one."""
-    if candidate is not None and _REQUEST_ID.match(candidate):
-        return candidate
+def is_request_id(candidate: bytes) -> bool:
+    """Tell whether a client's request id is short visible ASCII."""
+    return _REQUEST_ID.match(candidate) is not None
+
+
+def new_request_id() -> bytes:
+    """Return a request id that no other request has: hex digits."""
     return b"%b%016x" % (_PROCESS, next(_REQUESTS))
+
+
+def request_id_of(candidate: bytes | None) -> bytes:
+    """Return the client's request id if it is sane, else a new one."""
+    if candidate is not None and is_request_id(candidate):
+        return candidate
+    return new_request_id()
 
 
 class RequestIDMiddleware:

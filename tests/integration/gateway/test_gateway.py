@@ -241,3 +241,10 @@ def _logged(logs: list[Path], request_id: str) -> Any:
                     return json.loads(line)
         time.sleep(0.05)
     raise AssertionError("not logged")
+
+
+def test_what_differs_in_each_request_comes_first_as_the_redirector_expects(gateway_port: int):
+    for headers in ({}, {"Accept": "*/*", "User-Agent": "a", "X-Request-ID": "mine"}):
+        received = ask(gateway_port, "/abc123", headers).json()["headers"]
+
+        assert list(received)[:3] == ["host", "x-request-id", "x-request-start"]

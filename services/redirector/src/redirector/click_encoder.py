@@ -3,7 +3,7 @@
 Encoding a `shared.events.Click` gives the same object at several times the cost.
 """
 
-from redirector.click_identity import ClickIdentifier
+from redirector.click_identity import NUMBER_DIGITS, ClickIdentifier
 from shared.events import DEFAULT_DOMAIN, LinkRecord, encoder
 
 QR_MARK = b"src=qr"  # in the query of the address that a QR code holds
@@ -32,22 +32,50 @@ def trace_member(traceparent: str) -> bytes:
     return b',"traceparent":"%b"' % traceparent.encode()
 
 
+def quoted(request_id: bytes) -> bytes:
+    """Return visible ASCII as JSON."""
+    return encoder.encode(request_id.decode())
+
+
 class ClickEncoder:
     """Encodes the clicks of one worker."""
 
     def __init__(self) -> None:
         self._identifier = ClickIdentifier()
+        self._of_new_ids = ClickIdentifier()  # a mark of its own: it numbers otherwise
 
     def encode(
-        self, link: bytes, visitor: bytes, request_id: bytes, started: bytes | None
+        self,
+        link: bytes,
+        visitor: bytes,
+        request_id: bytes,
+        quoted_id: bytes,
+        started: bytes | None,
     ) -> bytes:
         """Return a click on what `link` describes, with what `visitor` adds.
 
-        `request_id` is visible ASCII, `started` the gateway's time of the request.
+        `request_id` is visible ASCII, `quoted_id` the same in JSON, `started` the gateway's time
+        of the request.
         """
         return b'{%b,%b,"request_id":%b%b}' % (
             self._identifier.identify(request_id, started),
             link,
-            encoder.encode(request_id.decode()),
+            quoted_id,
+            visitor,
+        )
+
+    def encode_new(self, link: bytes, visitor: bytes, request_id: bytes, now: float) -> bytes:
+        """Return the click of a request whose id was made here, as hex digits that count up.
+
+        It has no start of the gateway's, which sends an id with each: `now` (Unix time) is its
+        time, and the number in its id that of the request's.
+        """
+        before, after = self._of_new_ids.around_number(now)
+        return b'{%b%b%b,%b,"request_id":"%b"%b}' % (
+            before,
+            request_id[-NUMBER_DIGITS:],
+            after,
+            link,
+            request_id,
             visitor,
         )

@@ -8,6 +8,7 @@ import time
 from datetime import UTC, datetime
 from functools import lru_cache
 
+NUMBER_DIGITS = 10  # at the end of an id that is not made of a request
 MAX_CLOCK_DIFFERENCE_SECONDS = 60.0  # between the gateway's clock and ours
 VARIANT = {digit: "89ab"[int(digit, 16) % 4] for digit in "0123456789abcdef"}
 
@@ -39,14 +40,18 @@ class ClickIdentifier:
                 start, moment = _moment(round(at * 1000))
                 tail = f"{bits[:3]}-{VARIANT[bits[3]]}{bits[4:7]}-{bits[7:19]}"
                 return f'"id":"{start}{tail}","at":"{moment}"'.encode()
+        before, after = self.around_number(now)
+        return b"%b%010x%b" % (before, next(self._numbers) & 0xFF_FFFF_FFFF, after)
+
+    def around_number(self, now: float) -> tuple[bytes, bytes]:
+        """Return what stands before and after the number in the id of a click of this moment."""
         milliseconds = int(now * 1000)
         if milliseconds != self._milliseconds:
             self._milliseconds = milliseconds
             start, moment = _moment(milliseconds)
             self._before = f'"id":"{start}{self._mark}'.encode()
             self._after = f'","at":"{moment}"'.encode()
-        number = next(self._numbers) & 0xFF_FFFF_FFFF
-        return b"%b%010x%b" % (self._before, number, self._after)
+        return self._before, self._after
 
 
 @lru_cache(64)  # clicks of one millisecond share the work

@@ -43,7 +43,7 @@ class ClickRecorder:
         self._journal = Journal(
             folder, max_bytes=max_bytes, segment_bytes=segment_bytes, sent=self._sender.sent
         )
-        self.encode = ClickEncoder().encode
+        self.encoder = ClickEncoder()
         self._has_clicks = asyncio.Event()
         self._has_clicks.set()  # a predecessor may have left some
 

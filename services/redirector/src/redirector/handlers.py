@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from redirector import answers, choices, request_headers
-from redirector.click_encoder import link_members, source_members, trace_member
+from redirector.click_encoder import link_members, quoted, source_members, trace_member
 from redirector.click_limits import ClickLimits
 from redirector.click_recorder import ClickRecorder
 from redirector.hot_path import HotPath
@@ -191,11 +191,12 @@ class Visit:
         if (traceparent := checkpoints.traceparent()) is not None:
             visitor += trace_member(traceparent)
         query: bytes = self._request.scope["query_string"]
-        request_id: str = self._request.scope["request_id"]
-        return self._state["clicks"].encode(
+        request_id = self._request.scope["request_id"].encode()
+        return self._state["clicks"].encoder.encode(
             link,
             visitor + source_members(query),
-            request_id.encode(),
+            request_id,
+            quoted(request_id),
             self._headers.get(b"x-request-start"),
         )
 

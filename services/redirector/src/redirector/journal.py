@@ -91,7 +91,11 @@ class Journal:
 
     def append(self, clicks: Sequence[bytes]) -> None:
         """Write clicks at once; where the disk refuses, keep them in memory."""
-        content = b"".join(map(encode_line, _lines(clicks)))
+        whole = b",".join(clicks)
+        if len(whole) <= LINE_BYTES:
+            content = encode_line(Line(len(clicks), whole))
+        else:
+            content = b"".join(map(encode_line, _lines(clicks)))
         try:
             if self._descriptor < 0:
                 self._open_next()

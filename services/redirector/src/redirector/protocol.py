@@ -11,6 +11,7 @@ one of them changes.
 """
 
 import asyncio
+import re
 from typing import cast
 
 import httptools
@@ -18,13 +19,19 @@ import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from redirector import metrics, request_headers
-from redirector.hot_path import HotPath, RequestFacts
+from redirector.hot_path import HotPath, RequestFacts, request_facts
 from shared.http import request_id_of
 
 MAX_HEAD_BYTES = 32 << 10  # request line and headers; the gateway's own limit is the same
 HEAD_SECONDS = 10.0  # for all of the head, once it has begun
 END_OF_HEAD = b"\r\n\r\n"
-TAKEN_METHODS = {b"GET", b"HEAD"}
+GET, HEAD = b"GET /", b"HEAD /"
+HTTP = b" HTTP/1.1\r\n"
+
+# How the gateway's heads begin: what differs in each of its requests stands before all else.
+_GATEWAY = re.compile(
+    rb" HTTP/1.1\r\nHost: [!-~]+\r\nX-Request-ID: ([!-~]{1,128})\r\nX-Request-Start: (\d+\.\d+)\r\n"
+)
 
 TOO_LARGE = (b"431 Request Header Fields Too Large", "Request headers too large")
 TOO_SLOW = (b"408 Request Timeout", "The request took too long")
@@ -72,7 +79,10 @@ class RedirectProtocol(HttpToolsProtocol):
     _facts: RequestFacts
     _peer: str
     _is_trusted: bool
-    _fields = b""  # header fields of the last plain request: a client repeats them
+    # Of the last plain request, for a client repeats them: all behind its target, and of a
+    # gateway's the header fields behind those that differ in each request.
+    _tail = b""
+    _fields = b""
     _probe: _Probe | None = None
     _in_message = False
     _head_bytes = 0
@@ -146,26 +156,30 @@ class RedirectProtocol(HttpToolsProtocol):
 
     def _take(self, data: bytes) -> bool:
         """Answer `data` if it is a plain request for what is remembered."""
+        cycle = self.cycle
         if (
             self._in_message
-            or not data.endswith(END_OF_HEAD)
             or len(data) > MAX_HEAD_BYTES
-            or not (self.cycle is None or self.cycle.response_complete)
             or self.flow.write_paused
+            or (cycle and not cycle.response_complete)
         ):
             return False
-        method, _, rest = data.partition(b" ")
-        target, _, fields = rest.partition(b" HTTP/1.1\r")
-        if method not in TAKEN_METHODS or not fields:
-            return False
-        if fields != self._fields and not self._learn(data, fields):
+        tail = self._tail
+        if tail and data.endswith(tail):
+            end = len(data) - len(tail)  # is more before it than a target, no link has its name
+        else:
+            end = data.find(HTTP)
+            if end < 0 or not self._learn(data, end):
+                return False
+        is_click = data.startswith(GET)
+        if not is_click and not data.startswith(HEAD):
             return False
         taken = self._hot_path.take(
             self.transport,
-            target,
+            data[len(GET) if is_click else len(HEAD) : end],
             self._facts,
-            is_click=method == b"GET",
-            default_headers=self.server_state.default_headers,
+            self.server_state.default_headers,
+            is_click=is_click,
         )
         if taken:
             self._answered_at = self.loop.time()
@@ -173,15 +187,27 @@ class RedirectProtocol(HttpToolsProtocol):
                 self._keep_alive_for(self.timeout_keep_alive)
         return taken
 
-    def _learn(self, data: bytes, fields: bytes) -> bool:
-        """Take in header fields unlike the last request's, unless the request is not plain."""
+    def _learn(self, data: bytes, end: int) -> bool:
+        """Take in a head unlike the last request's, unless the request is not plain.
+
+        `end` is that of its target.
+        """
+        gateway = _GATEWAY.match(data, end)
+        if gateway and self._fields and data[gateway.end() :] == self._fields:
+            self._tail = b""
+            known = self._facts
+            self._facts = request_facts(gateway[1], gateway[2], known.visitor, known.traceparent)
+            return True
+        if not data.endswith(END_OF_HEAD):
+            return False
         probe = self._probe or _Probe()
         if not probe.is_plain(data):
             self._probe = None
             return False
         self._probe = probe
-        self._fields = fields
-        headers = request_headers.from_head(fields)
+        self._tail = data[end:]
+        self._fields = data[gateway.end() :] if gateway else b""
+        headers = request_headers.from_head(self._tail)
         self._facts = self._hot_path.facts(headers, self._peer, is_trusted=self._is_trusted)
         return True
 

@@ -66,7 +66,7 @@ class Resolver:
 
     async def resolve(self, code: str) -> Resolution:
         """Return the record of `code`; raises `Unavailable` where nobody can tell."""
-        if self._follower.is_fresh():
+        if self.is_fresh():
             entry = self._near.get(code)
             if entry is not None:
                 if time.time() > entry.revalidate_at and len(self._loads) < MAX_LOADS:
@@ -84,12 +84,16 @@ class Resolver:
         except (DependencyDown, TimeoutError):
             return self._stale(code)
 
-    def ready_answer(self, code: str) -> ReadyAnswer | None:
-        """Return the answer of a remembered link, if it is the same for every visitor."""
-        if not self._follower.is_fresh():
-            return None
+    def is_fresh(self) -> bool:
+        """Tell whether what is remembered can be trusted without asking."""
+        return self._follower.is_fresh()
+
+    def ready_answer(self, code: str, now: float) -> ReadyAnswer | None:
+        """Return the answer of a remembered link, if it is the same for every visitor.
+
+        To be asked only while `is_fresh`; `now` is Unix time in seconds.
+        """
         entry = self._near.get(code)
-        now = time.time()
         if entry is None or now > entry.revalidate_at:
             return None
         if entry.answer is None:
