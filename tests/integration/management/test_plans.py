@@ -11,6 +11,7 @@ import pytest
 from management import (
     alias_repository,
     event_repository,
+    lookup_repository,
     stats_repository,
     tag_repository,
     url_filters,
@@ -225,6 +226,18 @@ async def test_no_look_up_scans_a_table(large: Pool, query: str, arguments: tupl
     await connection.fetch(query, *arguments)
 
     assert scanned_whole(connection.plans[0]) - {"users"} == set()
+
+
+@pytest.mark.parametrize("owner", [None, 7])
+async def test_no_lookup_by_code_or_target_scans_the_table(large: Pool, owner: int | None):
+    connection: Any = Explaining(large)
+
+    await lookup_repository.find_by_code(connection, "code77", owner)
+    await lookup_repository.find_by_target(connection, "https://example.com/77", owner)
+
+    by_code, by_target = connection.plans
+    assert scanned_whole(by_code) == set()
+    assert "urls_by_target" in {node.get("Index Name") for node in nodes(by_target)}
 
 
 LAST_YEAR = Days(datetime.now(UTC) - timedelta(days=365), datetime.now(UTC))

@@ -24,6 +24,7 @@ class Row(msgspec.Struct, frozen=True):
     owner: int
     admin: int
     body: Any = None
+    query: str = ""
 
 
 LINK = {"original_url": "https://example.com/walk"}
@@ -42,6 +43,7 @@ TABLE: dict[str, Row] = {
     "POST /urls": Row(403, 201, 201, {**LINK, "user_id": "{user_id}"}),
     "POST /urls/bulk": Row(403, 201, 201, {"urls": [{**LINK, "user_id": "{user_id}"}]}),
     "PATCH /urls/bulk": Row(404, 200, 200, {"urls": [{"id": "{url_id}", "title": "B"}]}),
+    "GET /urls/lookup": Row(404, 200, 200, query="short_code={short_code}"),
     "GET /urls/trash": Row(200, 200, 200),
     "GET /urls/{url_id}": Row(404, 200, 200),
     "PUT /urls/{url_id}": Row(404, 200, 200, {"title": "T"}),
@@ -122,6 +124,7 @@ async def values_of(world: World) -> dict[str, Any]:
     return {
         "user_id": world.owner_id,
         "url_id": world.url["id"],
+        "short_code": world.url["short_code"],
         "event_id": world.event["id"],
         "key_id": key,
         "webhook_id": hook["id"],
@@ -148,7 +151,7 @@ async def test_each_route_answers_each_by_what_they_may(start: Start, database: 
         wrong = []
         for operation, row in TABLE.items():
             method, template = method_and_path(operation)
-            path = filled(template, values)
+            path = filled(f"{template}?{row.query}" if row.query else template, values)
             body = None if row.body is None else filled(row.body, values)
             for who, client, status in [
                 ("nobody", world.nobody, 401),
@@ -177,7 +180,8 @@ async def test_a_key_that_may_not_may_nowhere(start: Start, database: str, pool:
             method, template = method_and_path(operation)
             # Each from another address: one may not try so many wrong keys.
             address = {"X-Forwarded-For": f"203.0.113.{number}"}
-            path = filled(template, values)
+            query = TABLE[WITH_KEY[number]].query
+            path = filled(f"{template}?{query}" if query else template, values)
             answer = await client.ask(method, path, {"name": "n"}, headers=address)
             is_reading = method in {"GET", "HEAD"}
             expected = {401} if kind != "read-only" else {200, 403} if is_reading else {403}

@@ -21,6 +21,7 @@ from management import (
     home,
     key_handlers,
     live_handlers,
+    lookup_handlers,
     metrics,
     openapi,
     qr_handlers,
@@ -79,6 +80,7 @@ ROUTES = [
         patch=bulk_handlers.update_urls,
         delete=bulk_handlers.delete_urls,
     ),
+    *route("/urls/lookup", get=lookup_handlers.look_up_url),
     *route("/urls/trash", get=trash_handlers.list_trash),
     *route(
         "/urls/{url_id}",
