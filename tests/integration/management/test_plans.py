@@ -235,9 +235,12 @@ async def test_no_lookup_by_code_or_target_scans_the_table(large: Pool, owner: i
     await lookup_repository.find_by_code(connection, "code77", owner)
     await lookup_repository.find_by_target(connection, "https://example.com/77", owner)
 
-    by_code, by_target = connection.plans
+    await lookup_repository.find_alike(connection, "https://example.com/77", 77, None)
+
+    by_code, *by_target = connection.plans
     assert scanned_whole(by_code) == set()
-    assert "urls_by_target" in {node.get("Index Name") for node in nodes(by_target)}
+    for plan in by_target:
+        assert "urls_by_target" in {node.get("Index Name") for node in nodes(plan)}
 
 
 LAST_YEAR = Days(datetime.now(UTC) - timedelta(days=365), datetime.now(UTC))

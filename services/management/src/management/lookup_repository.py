@@ -32,3 +32,26 @@ async def find_by_target(
     """Return the first live URL, of `owner` if given, that leads to `target`, or None."""
     found = await url_repository.select_versioned(connection, BY_TARGET, target, owner)
     return found[0] if found else None
+
+
+# What a plain new link with this target would do for every visitor, this one does.
+ALIKE = """
+    WHERE deleted_at IS NULL AND user_id = $2
+      AND hashtextextended(original_url, 0) = hashtextextended($1::text, 0) AND original_url = $1
+      AND is_active AND archived_at IS NULL AND expires_at IS NULL AND max_clicks IS NULL
+      AND password_hash IS NULL AND rules IS NULL
+      AND ($3::text IS NULL OR short_code = $3 OR EXISTS (
+               SELECT FROM url_aliases WHERE url_id = urls.id AND url_aliases.short_code = $3))
+    ORDER BY user_id, id LIMIT 1
+"""
+
+
+async def find_alike(
+    connection: Connection, target: str, user_id: int, code: str | None
+) -> VersionedUrl | None:
+    """Return a user's oldest URL that leads everybody to `target` for good, or None.
+
+    With `code` it is one that has this code or alias.
+    """
+    found = await url_repository.select_versioned(connection, ALIKE, target, user_id, code)
+    return found[0] if found else None

@@ -13,6 +13,7 @@ from management import (
     conditions,
     fields,
     link_options,
+    lookup_repository,
     pages,
     short_codes,
     targets,
@@ -62,6 +63,24 @@ NEW = fields.Body(
     implied=frozenset({"user_id"}),
     error=Invalid,
 )
+FIND = "find_if_exists"
+ALIKE = {"user_id", "original_url", "title", "short_code", FIND}
+NEW_OR_FOUND = msgspec.structs.replace(
+    NEW,
+    checks={
+        **NEW.checks,
+        FIND: fields.Check(
+            fields.boolean,
+            {
+                **fields.boolean.schema,
+                "default": False,
+                "description": "Answer 200 with the user's oldest link that leads to this target, "
+                "if there is one that is active, has no end, password or rules, and has the code "
+                "if one is given. Not together with options.",
+            },
+        ),
+    },
+)
 CHANGES = fields.Body(
     checks={
         "title": fields.title,
@@ -105,25 +124,35 @@ async def list_urls(request: Request[State]) -> Response:
 @operation(
     Url,
     status=201,
+    other_statuses=(200,),
     example=HELLO,
     headers=("ETag", "Location"),
-    body=NEW,
+    body=NEW_OR_FOUND,
     errors=(Conflict, Forbidden),
     is_once=True,
 )
 async def create_url(request: Request[State]) -> Response:
-    """Add a URL with a code of its own or a new one."""
+    """Add a URL with a code of its own or a new one, or find one that is there."""
     body = await read_object(request)
     owner = principal_of(request).owner
     if owner is not None:
         body.setdefault("user_id", owner)
-    values = not_to_us(NEW, request).read(body)
+    values = not_to_us(NEW_OR_FOUND, request).read(body)
     if owner is not None and values["user_id"] != owner:
         raise Forbidden("user_id must be your own")
+    may_be_found = values.get(FIND, False)
+    if may_be_found:
+        _refuse_options(values)
+    values.pop(FIND, None)
     user_id, code = values.pop("user_id"), values.pop("short_code", None)
+    if may_be_found:
+        async with connection(request.state["pool"]) as lent:
+            found = await lookup_repository.find_alike(lent, values["original_url"], user_id, code)
+        if found is not None:
+            return _shown(found, 200, _location(found))
     content = Content(**await _content(request, values))
     link = await _changes(request).create(user_id, code, content)
-    return _shown(link, 201, {"Location": f"/urls/{link.url.id}"})
+    return _shown(link, 201, _location(link))
 
 
 @operation(Url, example=HELLO, headers=("ETag",))
@@ -176,6 +205,18 @@ async def delete_url(request: Request[State]) -> Response:
     else:
         await _changes(request).delete(url_id, principal_of(request).owner, condition)
     return Response(status_code=204)
+
+
+def _refuse_options(values: Mapping[str, Any]) -> None:
+    """Raise `Invalid` where a link that is found could lack what is asked for."""
+    options = sorted(values.keys() - ALIKE)
+    if options:
+        message = f"{FIND} does not go with {', '.join(options)}"
+        raise Invalid(message, {FIND: message})
+
+
+def _location(link: VersionedUrl) -> dict[str, str]:
+    return {"Location": f"/urls/{link.url.id}"}
 
 
 def _shown(
