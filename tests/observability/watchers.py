@@ -239,6 +239,7 @@ def prometheus(
         "redirector": [_address(part) for part in stack.redirectors],
         "management": [_address(stack.management)],
         "event-ingest": [_address(part) for part in stack.ingest],
+        "webhooks": [_address(stack.webhooks)],
         "alertmanager": [alertmanager_at],
         "prometheus": [address],
         **{job: [where] for job, where in exporters.items()},
