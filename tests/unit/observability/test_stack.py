@@ -8,7 +8,7 @@ import pytest
 
 from tests.observed import PROMETHEUS, ROOT
 
-WATCHED = {"redirector", "management", "event-ingest", "autoscaler"}
+WATCHED = {"redirector", "management", "webhooks", "event-ingest", "autoscaler"}
 STACK: dict[str, Any] = msgspec.yaml.decode((ROOT / "compose.observability.yaml").read_bytes())
 BASE: dict[str, Any] = msgspec.yaml.decode((ROOT / "compose.yaml").read_bytes())
 ADDED = sorted(set(STACK["services"]) - WATCHED)
