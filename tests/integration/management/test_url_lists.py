@@ -69,6 +69,40 @@ async def test_a_term_is_found_in_any_part_whatever_its_case(
     assert await codes(api, q=term) == found
 
 
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ({"tag": ["-mail"]}, ["spring-sale", "Handbook", "xyz"]),
+        ({"tag": ["-mail", "-Mail"]}, ["Handbook", "xyz"]),
+        ({"tag": ["mail", "-straße"]}, []),
+        ({"tag": ["2026", "-straße"]}, ["spring-sale"]),
+        ({"tag": ["- Mail"]}, ["Handbook", "abc", "xyz"]),
+        ({"tag": ["mail", "Mail"]}, []),
+        ({"tag": ["mail", "Mail"], "tags_mode": "all"}, []),
+        ({"tag": ["mail", "Mail"], "tags_mode": "any"}, ["spring-sale", "abc"]),
+        ({"tag": ["mail", "Mail", "-2026"], "tags_mode": "any"}, ["abc"]),
+        ({"tags_mode": "any"}, ["spring-sale", "Handbook", "abc", "xyz"]),
+    ],
+    ids=str,
+)
+async def test_tags_are_excluded_and_any_of_several_is_enough_if_asked_for(
+    api: Api, pool: Pool, query: dict[str, Any], found: list[str]
+):
+    await fill(api, pool)
+
+    assert await codes(api, **query) == found
+    counted = await api.get(f"/urls?{urlencode({**query, 'count': 'true'}, doseq=True)}")
+    assert counted.headers["x-total-count"] == str(len(found))
+
+
+@pytest.mark.parametrize("query", ["tag=-", "tag=-%00", "tags_mode=some"])
+async def test_a_wrong_tag_to_exclude_or_mode_is_named(api: Api, query: str):
+    answer = await api.get(f"/urls?{query}")
+
+    assert answer.status == 400
+    assert list(answer.json["details"]) == [query.partition("=")[0]]
+
+
 async def test_a_search_sees_changes_at_once_and_no_trash(api: Api):
     url = await api.url(await api.user(), title="Winter")
     path = f"/urls/{url['id']}"

@@ -11,6 +11,8 @@ MAX_SEARCH = 200
 MAX_REPEATED = 20
 MAX_COUNTED = 10_000  # of a common word a million links would be read
 STATUSES = ("active", "inactive", "expired", "exhausted")
+TAGS_MODES = ("all", "any")
+EXCLUDED = "-"  # before a tag
 FEATURES = ("password", "rules", "expiry")
 # The type of each field's value in a cursor.
 ORDERS: Kinds = {
@@ -66,13 +68,30 @@ def repeated(check: Callable[[str], str], schema: fields.Schema, meaning: str) -
 tag = fields.text(link_options.MAX_TAG)
 _feature = one_of(FEATURES, "")
 
+
+def wanted_tag(value: str) -> str:
+    """Read a tag, or with `-` before it one that is not wanted."""
+    excludes = value.startswith(EXCLUDED)
+    name = str(tag(value.removeprefix(EXCLUDED))).strip()
+    return f"{EXCLUDED}{name}" if excludes else name
+
+
 FILTERS: dict[str, fields.Check] = {
     "user_id": pages.parse_id,
     "is_active": pages.parse_boolean,
     "short_code": pages.parse_text,
     "archived": pages.parse_archived,
     "q": search,
-    "tag": repeated(lambda value: str(tag(value)).strip(), tag.schema, "With each of these."),
+    "tag": repeated(
+        wanted_tag,
+        {**tag.schema, "maxLength": link_options.MAX_TAG + len(EXCLUDED)},
+        "With each of these, or see `tags_mode`; with `-` before it: without this one.",
+    ),
+    "tags_mode": one_of(
+        TAGS_MODES,
+        "Whether a link has to have `all` of the tags (so without this) or `any`; it has to be "
+        "without each excluded one either way.",
+    ),
     "status": one_of(
         STATUSES,
         "What a visitor meets: `inactive` is switched off, `expired` past its time, `exhausted` "

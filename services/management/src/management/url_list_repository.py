@@ -6,6 +6,7 @@ from typing import Any
 from management import url_repository
 from management.orders import DESCENDING, Mark
 from management.pages import Page
+from management.url_filters import EXCLUDED
 from management.url_repository import Url
 from shared.postgres import Connection
 
@@ -40,7 +41,9 @@ _FILTERS = {
                SELECT url_id FROM url_aliases WHERE domain_id = 1 AND short_code = {p})
     """,
     "q": f"trigrams({_SEARCHED}) @> trigrams({_TERM}) AND strpos({_SEARCHED}, {_TERM}) > 0",
-    "tag": "tags <> '{{}}' AND tags @> {p}::text[]",
+    "tags_all": "tags <> '{{}}' AND tags @> {p}::text[]",
+    "tags_any": "tags <> '{{}}' AND tags && {p}::text[]",
+    "tags_none": "NOT tags && {p}::text[]",
     "created_after": "created_at >= {p}",
     "created_before": "created_at < {p}",
 }
@@ -68,7 +71,7 @@ class _Conditions:
     def __init__(self, filters: Mapping[str, Any], owner: int | None) -> None:
         self.arguments: list[Any] = []
         self._terms = [_LIVE]
-        for name, value in ({"archived": "false"} | dict(filters)).items():
+        for name, value in ({"archived": "false"} | _with_tags(filters)).items():
             if name in _CHOICES:
                 self._terms.append(_CHOICES[name](value))
             else:
@@ -93,6 +96,19 @@ class _Conditions:
 
     def __str__(self) -> str:
         return " AND ".join(self._terms)
+
+
+def _with_tags(filters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the filters, `tag` and `tags_mode` told apart by what they ask of the column."""
+    others = dict(filters)
+    mode, tags = others.pop("tags_mode", "all"), others.pop("tag", [])
+    wanted = [each for each in tags if not each.startswith(EXCLUDED)]
+    excluded = [each.removeprefix(EXCLUDED) for each in tags if each.startswith(EXCLUDED)]
+    if wanted:
+        others[f"tags_{mode}"] = wanted
+    if excluded:
+        others["tags_none"] = excluded
+    return others
 
 
 async def find_page(
