@@ -30,6 +30,7 @@ BROWSER = (
 BEHIND = (
     b"X-Forwarded-For: 203.0.113.9\r\nX-Forwarded-Proto: https\r\nReferer: https://a.example/\r\n"
 )
+PREFETCH = b"Sec-Purpose: prefetch;prerender\r\n"
 NOW = b"(now)"  # stands for the time at which the case is tried
 
 
@@ -93,6 +94,23 @@ CASES = {
         [get(b"/abc123", b"X-Note: referer: https://evil.example\r\n")], True
     ),
     "expect": Case([get(b"/abc123", BROWSER + b"Expect: 100-continue\r\n")], True),
+    "prefetch": Case([get(b"/abc123", BROWSER + PREFETCH)], False),
+    "prefetches among visits": Case(
+        [PLAIN, get(b"/abc123", BROWSER + PREFETCH), PLAIN, get(b"/abc123", BROWSER + PREFETCH)],
+        False,
+        answers=4,
+    ),
+    "the gateway's prefetches among visits": Case(
+        [
+            from_gateway(b"r"),
+            from_gateway(b"s", NOW, BEHIND + PREFETCH),
+            from_gateway(b"t", NOW, BEHIND + PREFETCH),
+            from_gateway(b"u"),
+        ],
+        False,
+        answers=4,
+    ),
+    "another purpose": Case([get(b"/abc123", b"Purpose: preview\r\nX-Moz: x\r\n")], True),
     "percent-encoded": Case([get(b"/%61bc123")], False),
     "percent-encoded slash": Case([get(b"/abc123%2f")], False),
     "two slashes": Case([get(b"//abc123")], False),
@@ -156,7 +174,12 @@ CASES = {
     "half-closed": Case([PLAIN], True, half_close=True),
 }  # fmt: skip
 
-MIXED = {"half a request before", "oversized address behind a known head"}  # taken in part
+MIXED = {
+    "half a request before",
+    "oversized address behind a known head",
+    "prefetches among visits",
+    "the gateway's prefetches among visits",
+}  # taken in part
 
 
 class Seen(msgspec.Struct):
@@ -272,6 +295,27 @@ async def test_both_ways_answer_and_record_the_same(
     assert short.answer
     assert (short.answer, short.clicks) == (asgi.answer, asgi.clicks)
     assert short.taken == (len(case.pieces) if case.is_taken else 0) or name in MIXED
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        b"Sec-Purpose: prefetch",
+        b"sec-purpose: Prefetch ; prerender",
+        b"Purpose: prefetch",
+        b"X-Moz: prefetch",
+    ],
+)
+async def test_a_prefetch_is_answered_and_no_click_on_both_ways(
+    warm: Redirector, seen: Seen, monkeypatch: pytest.MonkeyPatch, field: bytes
+):
+    prefetch = get(b"/abc123", BROWSER + field + b"\r\n")
+    case = Case([PLAIN, prefetch, PLAIN], is_taken=False, answers=3)
+
+    for way in await both_ways(warm.port, case, seen, monkeypatch):
+        assert way.answer.count(b"HTTP/1.1 302") == 3
+        assert way.answer.count(b"location: " + OLD.encode()) == 3
+        assert len(way.clicks) == 2
 
 
 async def test_both_ways_see_a_change_at_once(

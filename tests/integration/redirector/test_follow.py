@@ -96,6 +96,7 @@ async def test_visits_to_unknown_codes_are_counted_and_no_clicks(
         for path in ("/misprint", "/misprint?a=b", "/urls/other/redirect", "/paused", "/a.b"):
             await redirector.ask(path)
         await redirector.ask("/misprint", method="HEAD")
+        await redirector.ask("/misprint", headers={"Sec-Purpose": "prefetch"})
 
     counts = await bus.hgetall(streams.orphans_key(1, datetime.now(UTC).date()))
     assert counts == {b"misprint": b"2", b"other": b"1"}

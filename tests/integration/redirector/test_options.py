@@ -124,6 +124,22 @@ async def test_of_many_visitors_at_once_only_so_many_pass(start: Start, links: L
     assert len(await clicks_on(bus)) == 10
 
 
+async def test_a_prefetch_takes_nothing_off_the_limit_but_keeps_to_it(
+    start: Start, links: Links, bus: Redis
+):
+    await links.put("abc123", TARGET)
+    await links.set("abc123", max_clicks=1)
+    prefetch = {"Sec-Purpose": "prefetch"}
+    async with start() as redirector:
+        before = [(await redirector.ask("/abc123", headers=prefetch)).status for _ in range(3)]
+        click = await redirector.ask("/abc123")
+        after = await redirector.ask("/abc123", headers=prefetch)
+
+    assert before == [302] * 3
+    assert (click.status, after.status) == (302, 410)
+    assert len(await clicks_on(bus)) == 1
+
+
 async def test_a_lost_count_begins_with_what_is_stored(start: Start, links: Links, bus: Redis):
     record = await links.put("abc123", TARGET)
     await links.set("abc123", max_clicks=10)

@@ -61,7 +61,7 @@ class NotFound(DomainError):
 
 
 async def follow(request: Request[State]) -> Response:
-    """Redirect to the link's target and record the click; a HEAD is no click."""
+    """Redirect to the link's target and record the click; neither a HEAD nor a prefetch is one."""
     code = code_of(request)
     resolution = await request.state["resolver"].resolve(code)
     request.scope["source"] = resolution.source
@@ -91,6 +91,8 @@ class Visit:
         self._record = resolution.record
         self._is_stale = resolution.source == "stale"
         self._headers: Headers = request_headers.from_scope(request.scope["headers"])
+        is_prefetch = request_headers.is_prefetch(self._headers)
+        self._is_click = request.method != "HEAD" and not is_prefetch
         peer = request.client.host if request.client else ""
         visitors = self._state["visitors"]
         self._address = visitors.address(peer, self._headers, is_trusted=visitors.is_trusted(peer))
@@ -104,14 +106,14 @@ class Visit:
             await self._ask_password(record.password_hash)
         if record.max_clicks is not None:
             await self._take_click(record.max_clicks)
-        if self._request.method != "HEAD":
+        if self._is_click:
             self._note_click(link_members(DEFAULT_DOMAIN, self._code, record))
         return self._redirect()
 
     def refuse_gone(self) -> None:
         """Raise `NotFound` or `Gone` where the link leads nowhere now, whoever asks."""
         record = self._record
-        if record.state == "unknown" and self._request.method == "GET":
+        if record.state == "unknown" and self._request.method == "GET" and self._is_click:
             self._state["orphans"].count(self._code)
         if record.state in {"unknown", "deleted"}:
             raise NotFound("Not found")
@@ -137,7 +139,7 @@ class Visit:
         )
 
     async def _take_click(self, limit: int) -> None:
-        if self._request.method == "HEAD":
+        if not self._is_click:
             await self.refuse_used_up(limit)
             return
         assert self._record.url_id is not None

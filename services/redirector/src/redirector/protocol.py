@@ -1,8 +1,8 @@
 """uvicorn's HTTP protocol with a short cut: see `hot_path`.
 
-A request that is plain (GET or HEAD, HTTP/1.1, whole in one piece, no body, nobody before it on
-its connection still waiting) and whose link this worker remembers never becomes an ASGI task.
-Any other goes to uvicorn as it came, and so does everything that is unusual.
+A request that is plain (GET or HEAD, HTTP/1.1, whole in one piece, no body, no prefetch, nobody
+before it on its connection still waiting) and whose link this worker remembers never becomes an
+ASGI task. Any other goes to uvicorn as it came, and so does everything that is unusual.
 
 Of uvicorn this leans on: `HttpToolsProtocol` being an asyncio protocol whose `data_received` may
 be called or not for a whole request; `cycle.response_complete`; `flow.write_paused`;
@@ -188,7 +188,7 @@ class RedirectProtocol(HttpToolsProtocol):
         return taken
 
     def _learn(self, data: bytes, end: int) -> bool:
-        """Take in a head unlike the last request's, unless the request is not plain.
+        """Take in a head unlike the last request's, unless the request is not plain or no visit.
 
         `end` is that of its target.
         """
@@ -205,9 +205,13 @@ class RedirectProtocol(HttpToolsProtocol):
             self._probe = None
             return False
         self._probe = probe
-        self._tail = data[end:]
+        tail = data[end:]
+        headers = request_headers.from_head(tail)
+        if request_headers.is_prefetch(headers):
+            self._tail = self._fields = b""
+            return False
+        self._tail = tail
         self._fields = data[gateway.end() :] if gateway else b""
-        headers = request_headers.from_head(self._tail)
         self._facts = self._hot_path.facts(headers, self._peer, is_trusted=self._is_trusted)
         return True
 

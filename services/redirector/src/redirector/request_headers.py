@@ -9,6 +9,9 @@ _HEADER = re.compile(rb"\n(%b):[\t ]*([^\r\n]*)" % b"|".join(HEADERS), re.IGNORE
 
 Headers = dict[bytes, bytes]
 
+PREFETCH = b"prefetch"
+_PURPOSES = (b"sec-purpose", b"purpose", b"x-moz")  # the standard's, and two older ones
+
 
 def from_head(fields: bytes) -> Headers:
     """Pick them out of header lines whose syntax is right, a line feed before each."""
@@ -24,3 +27,15 @@ def from_scope(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
         if name in HEADERS:
             picked.setdefault(name, value.rstrip())
     return picked
+
+
+def is_prefetch(headers: Headers) -> bool:
+    """Tell whether a browser asks in advance, for a visitor who may never come.
+
+    `Sec-Purpose: prefetch;prerender` does, too.
+    """
+    return any(
+        headers[name].partition(b";")[0].strip().lower() == PREFETCH
+        for name in _PURPOSES
+        if name in headers
+    )

@@ -19,6 +19,9 @@ HEADERS = (
     b"dnt",
     b"sec-gpc",
     b"traceparent",
+    b"sec-purpose",
+    b"purpose",
+    b"x-moz",
 )
 MAX_FIELD_CHARACTERS = 512
 MAX_LANGUAGE_CHARACTERS = 35  # of the longest tag that RFC 5646 gives an example of
