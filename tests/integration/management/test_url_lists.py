@@ -355,3 +355,62 @@ async def test_tags_are_counted_by_owner_page_by_page(start: Start, database: st
     assert own == [{"name": "b", "urls": 1}, {"name": "Ä", "urls": 1}]
     assert wrong.error == "cursor must not be empty"
     assert after == [{"name": "a", "urls": 2}, {"name": "b", "urls": 2}]
+
+
+async def tags_of(api: Api) -> dict[str, list[str]]:
+    return {url["short_code"]: url.get("tags", []) for url in (await api.get("/urls")).json}
+
+
+async def test_a_tag_is_renamed_and_joined_with_one_that_is_there(api: Api, pool: Pool):
+    await fill(api, pool)
+
+    renamed = await api.ask("PATCH", "/tags/Mail", {"name": " mail "})
+    await api.put("/urls/1", {"title": "T", "tags": ["mail", "2026", "new"]})
+    joined = await api.ask("PATCH", "/tags/2026", {"name": "new"})
+
+    assert renamed.json == {"changed": 1, "left": 0}
+    assert joined.json == {"changed": 1, "left": 0}
+    assert await tags_of(api) == {
+        "spring-sale": ["mail", "new"], "Handbook": [], "abc": ["mail", "straße"], "xyz": [],
+    }  # fmt: skip
+    last = (await api.get("/urls/1/history")).json[-1]
+    assert (last["event_type"], last["details"]) == ("updated", {"tags": ["mail", "new"]})
+
+
+async def test_a_tag_is_taken_off_archived_links_too_and_not_off_the_trash(api: Api, pool: Pool):
+    await fill(api, pool)
+    await api.put("/urls/3", {"archived": True})
+    await pool.execute("UPDATE urls SET tags = '{mail}', deleted_at = now() WHERE id = 4")
+    path = f"/tags/{quote('straße')}"
+
+    gone = await api.delete(path)
+    again = await api.delete(path)
+
+    assert gone.json == {"changed": 1, "left": 0}
+    assert (again.status, again.error) == (404, "Tag not found")
+    assert (await api.get("/urls/3")).json["tags"] == ["mail"]
+    assert (await api.delete("/tags/mail")).json == {"changed": 1, "left": 0}
+    assert await pool.fetchval("SELECT tags FROM urls WHERE id = 4") == ["mail"]
+
+
+async def test_a_tag_of_more_links_than_one_call_changes_is_said_to_be_left(
+    api: Api, pool: Pool, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("management.tag_changes.MAX_LINKS", 2)
+    await fill(api, pool)
+    await pool.execute("UPDATE urls SET tags = '{all}'")
+
+    answers = [(await api.ask("PATCH", "/tags/all", {"name": "some"})).json for _ in range(2)]
+
+    assert answers == [{"changed": 2, "left": 2}, {"changed": 2, "left": 0}]
+    assert set(await codes(api, tag="some")) == {row[0] for row in ROWS}
+
+
+@pytest.mark.parametrize("name", ["", 1, None, "x" * 51, "a\u0000b"])
+async def test_a_wrong_new_name_of_a_tag_is_said(api: Api, pool: Pool, name: Any):
+    await fill(api, pool)
+
+    answer = await api.ask("PATCH", "/tags/Mail", {"name": name})
+
+    assert answer.status == 400
+    assert list(answer.json["details"]) == ["name"]

@@ -57,6 +57,8 @@ TABLE: dict[str, Row] = {
     "GET /stats": Row(200, 200, 200),
     "GET /stats/orphans": Row(403, 403, 200),
     "GET /tags": Row(200, 200, 200),
+    "PATCH /tags/{name}": Row(404, 200, 404, {"name": "renamed"}),
+    "DELETE /tags/{name}": Row(404, 404, 404),  # it is renamed
     "GET /banned-hosts": Row(403, 403, 200),
     "PUT /banned-hosts/{host}": Row(403, 403, 200, {"reason": "phishing"}),
     "DELETE /banned-hosts/{host}": Row(403, 403, 204),
@@ -128,8 +130,9 @@ async def values_of(world: World) -> dict[str, Any]:
         "event_id": world.event["id"],
         "key_id": key,
         "webhook_id": hook["id"],
-        "second_url_id": (await world.owner.post("/urls", LINK)).json["id"],
+        "second_url_id": (await world.owner.post("/urls", {**LINK, "tags": ["walked"]})).json["id"],
         "alias": "other-code",
+        "name": "walked",
         "host": "bad.example.com",
         "code": "walked",
     }

@@ -90,6 +90,7 @@ ROUTES = [
     ),
     *route("/urls/{url_id}/qr", get=qr_handlers.read_qr),
     *route("/tags", get=tag_handlers.list_tags),
+    *route("/tags/{name}", patch=tag_handlers.rename_tag, delete=tag_handlers.delete_tag),
     *route("/urls/{url_id}/stats", get=stats_handlers.read_url_stats),
     *route("/urls/{url_id}/events/live", get=live_handlers.stream_clicks),
     *route("/stats", get=stats_handlers.read_stats),

@@ -1,11 +1,13 @@
-"""`/tags`: which there are, and how many URLs have each."""
+"""`/tags`: which there are and how many URLs have each; rename and remove them."""
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from management import fields, pages, tag_repository, url_filters
+from management.bodies import read_object
 from management.connections import connection
 from management.resources import State, operation, principal_of
+from management.tag_changes import TagChanges, Tagged
 from management.tag_repository import Tag
 from shared.http import JSONResponse
 
@@ -16,6 +18,10 @@ FILTERS = {
         {**url_filters.tag.schema, "description": "Show what comes after this tag."},
     ),
 }
+NAME = fields.Check(lambda value: str(url_filters.tag(value)).strip(), url_filters.tag.schema)
+RENAMED = fields.Body(
+    checks={"name": NAME}, example={"name": "summer"}, required=frozenset({"name"})
+)
 
 
 @operation(
@@ -37,3 +43,26 @@ async def list_tags(request: Request[State]) -> Response:
         )
     onward = pages.onward(request, tags[limit - 1].name, limit) if len(tags) > limit else {}
     return JSONResponse(tags[:limit], headers=onward)
+
+
+@operation(Tagged, example=Tagged(12, 0), body=RENAMED, path={"name": NAME.schema})
+async def rename_tag(request: Request[State]) -> Response:
+    """Rename a tag, or join it with one that is there, on up to 1,000 URLs.
+
+    `left` tells how many have it still: ask again. An owner changes their own URLs.
+    """
+    name = RENAMED.read(await read_object(request))["name"]
+    tag, owner = request.path_params["name"], principal_of(request).owner
+    return JSONResponse(await _changes(request).rename(tag, name, owner))
+
+
+@operation(Tagged, example=Tagged(12, 0), path={"name": NAME.schema})
+async def delete_tag(request: Request[State]) -> Response:
+    """Take a tag off up to 1,000 URLs; `left` tells how many have it still: ask again."""
+    tag, owner = request.path_params["name"], principal_of(request).owner
+    return JSONResponse(await _changes(request).remove(tag, owner))
+
+
+def _changes(request: Request[State]) -> TagChanges:
+    state = request.state
+    return TagChanges(state["pool"], state["cache"], state["bus"])
