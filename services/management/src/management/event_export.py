@@ -1,5 +1,6 @@
 """`/events/export`: all events that a list would show, in one answer of any length."""
 
+import asyncio
 import csv
 import io
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -20,6 +21,7 @@ from shared.errors import Unavailable
 
 # Each holds a connection: the others of the pool are for everybody else.
 MAX_EXPORTS = 2
+WAIT_SECONDS = 1.0  # one that was read to its end gives its connection back a moment later
 COLUMNS = ("id", "url_id", "user_id", "event_type", "timestamp", "details")
 # What a spreadsheet takes for a formula, and the mark itself, so that it can be taken off again.
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "'")
@@ -67,10 +69,13 @@ async def export_events(request: Request[State]) -> Response:
     if request.method == "HEAD":
         return Response(media_type=KINDS[kind], headers=headers)
     running = request.state["exports"]
-    if running.locked():
-        raise Unavailable("Other exports are running, please try again")
+    try:
+        async with asyncio.timeout(WAIT_SECONDS):
+            await running.acquire()
+    except TimeoutError:
+        raise Unavailable("Other exports are running, please try again") from None
     async with AsyncExitStack() as opened:
-        await opened.enter_async_context(running)
+        opened.callback(running.release)
         lent = await opened.enter_async_context(snapshot(request.state["pool"]))
         batches = event_repository.stream(lent, filters, principal_of(request).owner)
         pieces = _pieces(batches, _lines) if kind == "ndjson" else _table(batches)
