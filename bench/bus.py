@@ -1,10 +1,10 @@
-"""How far event-ingest is with the stream of clicks."""
+"""How far event-ingest is with the streams of clicks."""
 
 import asyncio
 
 from redis.asyncio import Redis
 
-from shared import redis_client, streams
+from shared import click_streams, redis_client, streams
 
 STORED_SECONDS = 240.0
 POLL_SECONDS = 0.02
@@ -12,16 +12,21 @@ SEND_SECONDS = 0.3  # until a redirector's last clicks are in the stream, at the
 
 
 async def is_acknowledged(bus: Redis) -> bool:
-    """Tell whether nothing of the stream is left; an entry is acknowledged after its commit."""
-    groups = await bus.xinfo_groups(streams.CLICKS)
-    stream = await bus.xinfo_stream(streams.CLICKS)
+    """Tell whether nothing of the streams is left; an entry is acknowledged after its commit."""
+    found = await click_streams.found(bus)
+    return bool(found) and all([await _is_acknowledged(bus, stream) for stream in found])
+
+
+async def _is_acknowledged(bus: Redis, name: str) -> bool:
+    groups = await bus.xinfo_groups(name)
+    stream = await bus.xinfo_stream(name)
     [group] = [each for each in groups if each["name"] == streams.INGEST_GROUP.encode()]
     is_read = group["last-delivered-id"] == stream["last-generated-id"]
     return bool(is_read and group["pending"] == 0)
 
 
 async def wait_until_acknowledged(bus: Redis) -> None:
-    """Return once nothing of the stream is left."""
+    """Return once nothing of the streams is left."""
     async with asyncio.timeout(STORED_SECONDS):
         while not await is_acknowledged(bus):
             await asyncio.sleep(POLL_SECONDS)

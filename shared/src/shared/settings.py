@@ -7,7 +7,10 @@ from typing import Annotated, TypeVar
 
 import msgspec
 
+from shared import streams
+
 RedisURL = Annotated[str, msgspec.Meta(pattern=r"\A(redis|rediss|unix)://")]
+ClickStreams = Annotated[int, msgspec.Meta(ge=1, le=streams.MAX_CLICK_STREAMS)]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="upper"):

@@ -6,6 +6,7 @@ from typing import TypeAlias
 Entries: TypeAlias = list[tuple[bytes, dict[bytes, bytes]]]  # id, fields
 
 CLICKS = "clicks"  # one entry is one frame: a JSON array of clicks
+MAX_CLICK_STREAMS = 16
 CLICKS_BATCH = b"batch"  # field of an entry of CLICKS: the array
 CLICKS_COUNT = b"n"  # how many clicks the array holds
 CLICKS_SCHEMA = b"v"  # version of the frame's layout
@@ -18,6 +19,14 @@ LINKS_MESSAGE = b"message"
 LINKS_MAXLEN = 100_000  # a follower further behind sees the gap and starts afresh
 
 ORPHANS_REST = "*"  # no code: what is counted beyond the limit of codes
+
+
+def click_streams(count: int) -> list[str]:
+    """Return the names of so many streams of clicks.
+
+    What stands in braces is what a Redis Cluster tells them apart by, to spread them over nodes.
+    """
+    return [CLICKS] if count == 1 else [f"{CLICKS}:{{{number}}}" for number in range(count)]
 
 
 def orphans_key(domain: int, day: date) -> str:

@@ -79,12 +79,12 @@ def decisions(service: str, action: str, reason: str) -> float:
     return REGISTRY.get_sample_value("shortwire_autoscaler_decisions_total", labels) or 0.0
 
 
-async def consume(bus: Redis, count: int) -> None:
+async def consume(bus: Redis, count: int, stream: str = streams.CLICKS) -> None:
     """A stream of so many entries and a group that has read none."""
     with suppress(Exception):
-        await bus.xgroup_create(streams.CLICKS, streams.INGEST_GROUP, id="0", mkstream=True)
+        await bus.xgroup_create(stream, streams.INGEST_GROUP, id="0", mkstream=True)
     for _ in range(count):
-        await bus.xadd(streams.CLICKS, {"batch": b"[]"})
+        await bus.xadd(stream, {"batch": b"[]"})
 
 
 @pytest.fixture
@@ -125,6 +125,22 @@ async def test_lag_counts_what_is_read_and_not_finished(bus: Redis, tells_lag: b
     lag = await read_lag(bus, 5.0)
 
     assert (lag and lag.entries) == (10 if tells_lag else None)
+
+
+async def test_lag_is_that_of_all_streams(bus: Redis, tells_lag: bool):
+    for number, stream in enumerate((streams.CLICKS, *streams.click_streams(2)), 1):
+        await consume(bus, number, stream)
+
+    lag = await read_lag(bus, 5.0)
+
+    assert (lag and lag.entries) == (6 if tells_lag else None)
+
+
+async def test_lag_is_not_known_where_that_of_a_stream_is_not(bus: Redis):
+    await consume(bus, 4)
+    await bus.xadd("clicks:{0}", {"batch": b"[]"})
+
+    assert await read_lag(bus, 5.0) is None
 
 
 async def test_a_dry_run_decides_and_changes_nothing(gate: FakeGate, bus: Redis):

@@ -1,4 +1,4 @@
-"""The load of a service, from two looks at it: CPU time of its replicas, lag of its stream."""
+"""The load of a service, from two looks at it: CPU time of its replicas, lag of its streams."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,7 +7,7 @@ import msgspec
 from redis.asyncio import Redis
 
 from autoscaler.replicas import Replica
-from shared import streams
+from shared import click_streams, streams
 
 FORESIGHT_SECONDS = 30.0  # about what a new replica needs until it is ready, and then some
 SHORTEST_SECONDS = 0.5  # between two looks; closer ones tell noise
@@ -59,10 +59,14 @@ def lag_load(before: Lag | None, after: Lag, full_entries: int) -> float:
 
 async def read_lag(bus: Redis, now: float) -> Lag | None:
     """Return how far the group `ingest` is behind, or None where Redis can't tell."""
-    if not await bus.exists(streams.CLICKS):
-        return None
-    groups: list[dict[str, Any]] = await bus.xinfo_groups(streams.CLICKS)
+    lags = [await _lag(bus, stream) for stream in await click_streams.found(bus)]
+    known = [lag for lag in lags if lag is not None]
+    return Lag(sum(known), now) if known and len(known) == len(lags) else None
+
+
+async def _lag(bus: Redis, stream: str) -> int | None:
+    groups: list[dict[str, Any]] = await bus.xinfo_groups(stream)
     for group in groups:
         if group["name"] == streams.INGEST_GROUP.encode() and group.get("lag") is not None:
-            return Lag(group["lag"] + group["pending"], now)
+            return int(group["lag"] + group["pending"])
     return None
