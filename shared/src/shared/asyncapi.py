@@ -52,13 +52,14 @@ class DeadEntry(msgspec.Struct, frozen=True):
     """Something of `clicks` that could not be stored, kept for a decision."""
 
     entry: Annotated[
-        str, msgspec.Meta(pattern="^[0-9]+-[0-9]+$", description="Its id on `clicks`.")
+        str, msgspec.Meta(pattern="^[0-9]+-[0-9]+$", description="Its id on its stream.")
     ]
     reason: DeadReason
     explanation: Annotated[str, msgspec.Meta(description="The reason, in words.")]
     payload: Annotated[
         str, msgspec.Meta(description="A click's JSON, or a whole frame's where it was none.")
     ]
+    stream: Annotated[str, msgspec.Meta(description="Where it was.")] = streams.CLICKS
 
 
 class ChangeEntry(msgspec.Struct, frozen=True):

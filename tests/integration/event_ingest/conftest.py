@@ -28,19 +28,21 @@ def click(**changes: Any) -> Click:
     return Click(**values)
 
 
-async def publish(bus: Redis, clicks: list[Click], *, frames: int = 1) -> None:
+async def publish(
+    bus: Redis, clicks: list[Click], *, frames: int = 1, stream: str = streams.CLICKS
+) -> None:
     size = -(-len(clicks) // frames)
     for start in range(0, len(clicks), size):
-        await add(bus, encoder.encode(clicks[start : start + size]))
+        await add(bus, encoder.encode(clicks[start : start + size]), stream)
 
 
-async def add(bus: Redis, batch: bytes) -> bytes:
+async def add(bus: Redis, batch: bytes, stream: str = streams.CLICKS) -> bytes:
     fields: Any = {streams.CLICKS_SCHEMA: 1, streams.CLICKS_BATCH: batch}
-    return cast("bytes", await bus.xadd(streams.CLICKS, fields))
+    return cast("bytes", await bus.xadd(stream, fields))
 
 
-async def pending(bus: Redis) -> int:
-    return int((await bus.xpending(streams.CLICKS, streams.INGEST_GROUP))["pending"])
+async def pending(bus: Redis, stream: str = streams.CLICKS) -> int:
+    return int((await bus.xpending(stream, streams.INGEST_GROUP))["pending"])
 
 
 async def stored(pool: Pool) -> tuple[int, int]:
@@ -63,12 +65,18 @@ class Consumers:
         self._bus = bus
         self._pool = pool
 
-    def group(self, name: str) -> ConsumerGroup:
-        return ConsumerGroup(self._bus, name)
+    def group(self, name: str, stream: str = streams.CLICKS) -> ConsumerGroup:
+        return ConsumerGroup(self._bus, stream, name)
 
-    def make(self, name: str = "ingest-1", *, claim_idle_seconds: float = 60.0) -> Consumer:
+    def make(
+        self,
+        name: str = "ingest-1",
+        stream: str = streams.CLICKS,
+        *,
+        claim_idle_seconds: float = 60.0,
+    ) -> Consumer:
         return Consumer(
-            self.group(name),
+            self.group(name, stream),
             self._pool,
             asyncio.Event(),
             Enrichment(Countries(None), VisitorNumbers(self._bus), keep_addresses=False),
@@ -78,9 +86,9 @@ class Consumers:
             request_log=RequestLog(request_log.Settings()),
         )
 
-    async def drain(self, name: str = "ingest-1") -> int:
+    async def drain(self, name: str = "ingest-1", stream: str = streams.CLICKS) -> int:
         """Take what is new until nothing is; return the clicks."""
-        consumer, group = self.make(name), self.group(name)
+        consumer, group = self.make(name, stream), self.group(name, stream)
         await group.ensure()
         total = 0
         while entries := await group._read(b">", 100, block=None):

@@ -27,6 +27,10 @@ async def dead(bus: Redis) -> list[dict[bytes, bytes]]:
     return [fields for _, fields in entries]
 
 
+async def _killed(*_: object) -> None:
+    raise ConnectionError
+
+
 async def test_a_click_is_a_redirect_event_with_its_facts(
     bus: Redis, pool: Pool, consumers: Consumers
 ):
@@ -206,6 +210,51 @@ async def test_dead_letters_sent_back_are_stored_once_and_gone(
 
     assert await stored(pool) == (2, 2)
     assert await dead(bus) == []
+
+
+async def test_dead_letters_of_any_stream_lie_together_and_go_back_to_their_own(
+    bus: Redis, consumers: Consumers
+):
+    names = [streams.CLICKS, *streams.click_streams(2)]
+    entries = [await add(bus, b"garbage", name) for name in names]
+    for name in names:
+        await consumers.drain(stream=name)
+    letters = await dead(bus)
+
+    assert await replay(bus, 10, dry_run=False) == 3
+
+    found = [(letter[b"stream"].decode(), letter[b"entry"]) for letter in letters]
+    assert found == list(zip(names, entries, strict=True))
+    assert [await bus.xlen(name) for name in names] == [2, 2, 2]
+    assert await dead(bus) == []
+
+
+async def test_a_dead_letter_of_an_earlier_release_goes_back_to_the_one_stream(bus: Redis):
+    await bus.xadd(streams.CLICKS_DEAD, {"entry": "1-1", "reason": "refused", "payload": "{}"})
+
+    assert await replay(bus, 10, dry_run=False) == 1
+
+    assert await bus.xlen(streams.CLICKS) == 1
+
+
+async def test_killed_before_it_acknowledges_a_letter_is_put_aside_again_and_nothing_is_lost(
+    bus: Redis, pool: Pool, consumers: Consumers, monkeypatch: pytest.MonkeyPatch
+):
+    await publish(bus, [click(url_id=-1), click()])
+    group = consumers.group("ingest-1")
+    await group.ensure()
+    entries = await group.read_new(10)
+    with monkeypatch.context() as killed:
+        killed.setattr(Redis, "xack", _killed)
+        with pytest.raises(ConnectionError):
+            await consumers.make().process(entries)
+    assert len(await dead(bus)) == 1
+
+    await consumers.make()._finish_own()
+
+    assert len(await dead(bus)) == 2
+    assert await stored(pool) == (1, 1)
+    assert await pending(bus) == 0
 
 
 async def test_trimming_leaves_what_any_group_has_not_acknowledged(

@@ -14,7 +14,7 @@ from event_ingest.keeper import keep_partitions, keep_stream
 from event_ingest.orphan_counts import OrphanCounts
 from event_ingest.settings import Settings
 from event_ingest.visitors import VisitorNumbers
-from shared import logs, pool_metrics, postgres, redis_client
+from shared import logs, pool_metrics, postgres, redis_client, streams
 from shared.countries import Countries
 from shared.exposition import expose
 from shared.request_log import RequestLog
@@ -57,7 +57,7 @@ async def run(settings: Settings) -> None:
             countries, VisitorNumbers(bus), keep_addresses=settings.ip_policy == "full"
         )
         consumer = Consumer(
-            ConsumerGroup(bus, settings.consumer),
+            ConsumerGroup(bus, streams.CLICKS, settings.consumer),
             pool,
             stop,
             enrichment,

@@ -1,4 +1,4 @@
-"""Send dead letters back to the stream: `shortwire replay-dead --help`."""
+"""Send dead letters back to the streams: `shortwire replay-dead --help`."""
 
 import argparse
 import asyncio
@@ -12,12 +12,6 @@ from shared import redis_client, settings, streams
 PAGE = 100
 TIMEOUT_SECONDS = 5.0
 
-# One step: a letter that was sent back is gone, one that was not is still there.
-REPLAY = """
-redis.call('XADD', KEYS[2], '*', 'v', ARGV[2], 'n', ARGV[3], 'batch', ARGV[4])
-return redis.call('XDEL', KEYS[1], ARGV[1])
-"""
-
 
 class Settings(settings.Settings, frozen=True, kw_only=True):
     """Where the bus is."""
@@ -28,8 +22,8 @@ class Settings(settings.Settings, frozen=True, kw_only=True):
 async def replay(bus: Redis, limit: int, *, dry_run: bool) -> int:
     """Send up to `limit` dead letters back, oldest first; return how many were (or would be).
 
-    A click that was stored meanwhile is recognised by its id. What cannot be decoded comes back
-    as a dead letter, with a new id: it is sent once here.
+    Each goes to the stream it came from. A click that was stored meanwhile is recognised by its
+    id. What cannot be decoded comes back as a dead letter, with a new id: it is sent once here.
     """
     end = await _last(bus)
     done = 0
@@ -56,8 +50,16 @@ async def replay(bus: Redis, limit: int, *, dry_run: bool) -> int:
 async def _send_back(bus: Redis, letter_id: bytes, fields: dict[bytes, bytes]) -> None:
     payload = fields[b"payload"]
     batch = payload if payload.startswith(b"[") else b"[%b]" % payload
-    arguments: list[str | bytes] = [letter_id, str(streams.CLICKS_SCHEMA_VERSION), "1", batch]
-    await bus.eval(REPLAY, 2, streams.CLICKS_DEAD, streams.CLICKS, *arguments)
+    stream = fields.get(b"stream", streams.CLICKS)
+    await bus.xadd(
+        stream,
+        {
+            streams.CLICKS_SCHEMA: streams.CLICKS_SCHEMA_VERSION,
+            streams.CLICKS_COUNT: 1,
+            streams.CLICKS_BATCH: batch,
+        },
+    )
+    await bus.xdel(streams.CLICKS_DEAD, letter_id)  # not before: killed here, it is sent again
 
 
 async def _last(bus: Redis) -> bytes | None:
@@ -77,7 +79,7 @@ def main() -> None:
     """Parse the command line and replay."""
     parser = argparse.ArgumentParser(
         prog="shortwire replay-dead",
-        description="Send dead letters of `clicks.dead` back to `clicks`, oldest first. "
+        description="Send dead letters of `clicks.dead` back to their streams, oldest first. "
         "The bus is named by BUS_URL. Repeating it is harmless: a click is stored once.",
     )
     parser.add_argument("--dry-run", action="store_true", help="only count")
