@@ -24,8 +24,8 @@ def event_pipeline() -> Dashboard:
         lines(
             "Waiting on the bus",
             "short",
-            ("max(shortwire_ingest_stream_waiting_entries)", "unread"),
-            ("max(shortwire_ingest_pending_entries)", "not acknowledged"),
+            ("sum(max by (stream) (shortwire_ingest_stream_waiting_entries))", "unread"),
+            ("sum(max by (stream) (shortwire_ingest_pending_entries))", "not acknowledged"),
             about="Entries; one holds many clicks.",
         ),
         lines(

@@ -32,7 +32,7 @@ def scraped(system: Launcher) -> dict[str, str]:
     for redirector in system.stack().redirectors:
         for path in ("/metered", "/health", "/health/ready"):
             eventually(partial(is_fine, redirector.url + path))
-    eventually(lambda: "shortwire_ingest_consumers 1.0\n" in ingest(system))
+    eventually(lambda: 'shortwire_ingest_consumers{stream="clicks"} 1.0\n' in ingest(system))
     eventually(lambda: "shortwire_ingest_events_stored_total 0.0\n" not in ingest(system))
     eventually(lambda: any(sent(each) for each in redirectors(system)))
     return {

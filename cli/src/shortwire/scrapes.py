@@ -38,6 +38,13 @@ class Scrape(msgspec.Struct, frozen=True):
         """Return the largest value: of what all services see of one thing."""
         return max(self.values(name), default=0.0)
 
+    def sum_of_largest(self, name: str, by: str) -> float:
+        """Return the sum of the largest values of each thing that the label `by` tells apart."""
+        values: dict[str, float] = {}
+        for labels, value in self.samples.get(name, []):
+            values[labels[by]] = max(value, values.get(labels[by], 0.0))
+        return sum(values.values())
+
     def errors(self, name: str) -> float:
         """Return the sum over the statuses that are ours to answer for."""
         return sum(value for found, value in self.samples.get(name, []) if found["status"] >= "500")

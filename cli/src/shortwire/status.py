@@ -210,8 +210,8 @@ def _clicks(before: Scrape, now: Scrape) -> Clicks:
         journal_bytes=now.total("shortwire_redirector_journal_bytes"),
         unsent_bytes=now.total("shortwire_redirector_journal_unsent_bytes"),
         unwritten=now.total("shortwire_redirector_unwritten_clicks"),
-        waiting_entries=now.largest("shortwire_ingest_stream_waiting_entries"),
-        pending_entries=now.largest("shortwire_ingest_pending_entries"),
+        waiting_entries=now.sum_of_largest("shortwire_ingest_stream_waiting_entries", by="stream"),
+        pending_entries=now.sum_of_largest("shortwire_ingest_pending_entries", by="stream"),
         oldest_seconds=max(
             now.largest("shortwire_ingest_oldest_waiting_seconds"),
             now.largest("shortwire_ingest_oldest_pending_seconds"),

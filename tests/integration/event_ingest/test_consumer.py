@@ -3,6 +3,7 @@ from datetime import UTC, datetime, timedelta
 from typing import cast
 
 import pytest
+from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 
 from event_ingest import consumer as consumer_module
@@ -11,6 +12,7 @@ from event_ingest.consumer import TooManyDeadLetters
 from event_ingest.replay_dead import replay
 from shared import streams
 from shared.postgres import Pool
+from shared.tasks import background
 from tests import log_lines
 from tests.integration.event_ingest.conftest import (
     Consumers,
@@ -25,6 +27,11 @@ from tests.integration.event_ingest.conftest import (
 async def dead(bus: Redis) -> list[dict[bytes, bytes]]:
     entries = cast("streams.Entries", await bus.xrange(streams.CLICKS_DEAD))
     return [fields for _, fields in entries]
+
+
+def waiting(stream: str) -> float | None:
+    name = "shortwire_ingest_stream_waiting_entries"
+    return REGISTRY.get_sample_value(name, {"stream": stream})
 
 
 async def _killed(*_: object) -> None:
@@ -265,7 +272,7 @@ async def test_trimming_leaves_what_any_group_has_not_acknowledged(
     await bus.xgroup_create(streams.CLICKS, "analytics", id="0")
     await consumers.drain()
 
-    assert await keeper.trim(bus) == 0
+    assert await keeper.trim(bus, streams.CLICKS) == 0
 
     reply = cast(
         "list[tuple[bytes, streams.Entries]]",
@@ -273,11 +280,11 @@ async def test_trimming_leaves_what_any_group_has_not_acknowledged(
     )
     read = reply[0][1]
     await bus.xack(streams.CLICKS, "analytics", *(entry_id for entry_id, _ in read[1:]))
-    await keeper.trim(bus)
+    await keeper.trim(bus, streams.CLICKS)
     assert await bus.xlen(streams.CLICKS) == 1000, "the first entry is still pending"
 
     await bus.xack(streams.CLICKS, "analytics", read[0][0])
-    await keeper.trim(bus)
+    await keeper.trim(bus, streams.CLICKS)
     left = cast("streams.Entries", await bus.xrange(streams.CLICKS))
     assert 400 <= len(left) < 1000
     assert left[-1][0] > read[-1][0]
@@ -293,7 +300,7 @@ async def test_a_silent_consumer_is_removed_only_with_nothing_pending(
     await consumers.group("idle").read_own(b"0", 1)
     await asyncio.sleep(0.01)
 
-    await bus.eval(keeper.REMOVE_IDLE_CONSUMERS, 1, streams.CLICKS, streams.INGEST_GROUP, "1")
+    await keeper.remove_idle_consumers(bus, streams.CLICKS, idle_ms=1)
 
     left = await bus.xinfo_consumers(streams.CLICKS, streams.INGEST_GROUP)
     assert [consumer["name"] for consumer in left] == [b"busy"]
@@ -305,18 +312,33 @@ async def test_the_role_of_ingest_can_only_insert(ingest_pool: Pool):
             await ingest_pool.execute(forbidden)
 
 
-async def test_lag_is_measured(bus: Redis, consumers: Consumers):
+async def test_lag_is_measured_of_each_stream(bus: Redis, consumers: Consumers):
     await publish(bus, [click() for _ in range(4)], frames=4)
-    group = consumers.group("ingest-1")
-    await group.ensure()
-    await group.read_new(1)
+    await publish(bus, [click() for _ in range(9)], frames=9, stream="clicks:{0}")
+    for stream in (streams.CLICKS, "clicks:{0}"):
+        group = consumers.group("ingest-1", stream)
+        await group.ensure()
+        await group.read_new(1)
+        await keeper.measure(bus, stream)
 
-    await keeper.measure(bus)
+    assert waiting(streams.CLICKS) == 3
+    assert waiting("clicks:{0}") == 8
+    assert REGISTRY.get_sample_value("shortwire_ingest_pending_entries", {"stream": "clicks"}) == 1
 
-    from event_ingest import metrics
 
-    assert metrics.WAITING._value.get() == 3
-    assert metrics.PENDING._value.get() == 1
+async def test_all_streams_are_kept(
+    bus: Redis, consumers: Consumers, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(keeper, "KEEP_SECONDS", 0.01)
+    monkeypatch.setattr(keeper, "TAIL_SECONDS", -10.0)
+    names = [streams.CLICKS, *streams.click_streams(3)]
+    for name in names:
+        await publish(bus, [click() for _ in range(300)], frames=300, stream=name)
+        await consumers.drain(stream=name)
+
+    async with background(keeper.keep_streams(bus), name="keeper"), asyncio.timeout(20):
+        while max([await bus.xlen(name) for name in names]) == 300:
+            await asyncio.sleep(0.01)
 
 
 async def test_each_batch_has_one_line(bus: Redis, consumers: Consumers):

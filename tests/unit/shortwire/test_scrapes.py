@@ -40,5 +40,18 @@ def test_sums_and_errors_go_over_replicas():
     assert found.largest("nothing") == 0.0
 
 
+def test_what_all_replicas_see_of_several_things_is_summed_once():
+    samples: list[Sample] = [
+        ({"stream": "a"}, 2.0),
+        ({"stream": "a"}, 3.0),
+        ({"stream": "b"}, 4.0),
+        ({"stream": "b"}, 4.0),
+    ]
+    found = Scrape(0.0, {"waiting": samples})
+
+    assert found.sum_of_largest("waiting", by="stream") == 7.0
+    assert found.sum_of_largest("nothing", by="stream") == 0.0
+
+
 def test_a_service_that_is_away_has_no_samples():
     assert scrape(["http://127.0.0.1:1/metrics"]).samples == {}

@@ -10,7 +10,7 @@ from event_ingest import consumer_group
 from event_ingest.consumer import Consumer
 from event_ingest.consumer_group import ConsumerGroup
 from event_ingest.enrichment import Enrichment
-from event_ingest.keeper import keep_partitions, keep_stream
+from event_ingest.keeper import keep_partitions, keep_streams
 from event_ingest.orphan_counts import OrphanCounts
 from event_ingest.settings import Settings
 from event_ingest.visitors import VisitorNumbers
@@ -68,7 +68,7 @@ async def run(settings: Settings) -> None:
         )
         log.info("ingest.started", extra={"consumer": settings.consumer})
         async with (
-            background(keep_stream(bus), name="keep_stream"),
+            background(keep_streams(bus), name="keep_streams"),
             background(keep_partitions(pool), name="keep_partitions"),
             background(OrphanCounts(bus, pool).run(), name="orphans"),
         ):

@@ -1,4 +1,4 @@
-"""Keeps the stream and the table in order: trims, removes consumers, makes partitions, measures."""
+"""Keeps streams and table in order: trims, removes consumers, makes partitions, measures."""
 
 import asyncio
 import logging
@@ -10,7 +10,7 @@ from redis.exceptions import OutOfMemoryError
 
 from event_ingest import click_repository, metrics
 from event_ingest.consumer_group import order
-from shared import streams
+from shared import click_streams, streams
 from shared.errors import OPERATIONAL_ERRORS, REDIS_ERRORS
 from shared.postgres import Pool
 
@@ -53,23 +53,29 @@ return count
 """
 
 
-async def keep_stream(bus: Redis) -> None:
+async def keep_streams(bus: Redis) -> None:
     """Every few seconds, one consumer at a time: measure, trim, remove consumers that are gone."""
     while True:
         await asyncio.sleep(KEEP_SECONDS)
         try:
-            await measure(bus)
-            if await has_turn(bus):
-                await trim(bus)
-                await bus.eval(
-                    REMOVE_IDLE_CONSUMERS, 1, streams.CLICKS, streams.INGEST_GROUP, str(IDLE_MS)
-                )
+            metrics.DEAD_WAITING.set(await bus.xlen(streams.CLICKS_DEAD))
+            is_our_turn = await has_turn(bus)
+            for stream in await click_streams.found(bus):
+                await measure(bus, stream)
+                if is_our_turn:
+                    await trim(bus, stream)
+                    await remove_idle_consumers(bus, stream)
         except REDIS_ERRORS as error:
             log.warning("keeper.retry", extra={"error": repr(error)})
 
 
+async def remove_idle_consumers(bus: Redis, stream: str, idle_ms: int = IDLE_MS) -> None:
+    """Remove consumers that have been silent for so long and hold nothing."""
+    await bus.eval(REMOVE_IDLE_CONSUMERS, 1, stream, streams.INGEST_GROUP, str(idle_ms))
+
+
 async def has_turn(bus: Redis) -> bool:
-    """Tell whether it is this process that keeps the stream now.
+    """Tell whether it is this process that keeps the streams now.
 
     A full bus takes no turns: then each does, or nobody would trim, and it would stay full.
     """
@@ -92,37 +98,35 @@ async def keep_partitions(pool: Pool) -> None:
             await asyncio.sleep(PARTITIONS_SECONDS)
 
 
-async def trim(bus: Redis) -> int:
+async def trim(bus: Redis, stream: str) -> int:
     """Remove what every group has acknowledged, but for the tail; return how many entries."""
     tail = int((time.time() - TAIL_SECONDS) * 1000)
-    needed = [order(await _first_needed(bus, group)) for group in await _groups(bus)]
+    groups = await bus.xinfo_groups(stream)
+    needed = [order(await _first_needed(bus, stream, group)) for group in groups]
     milliseconds, sequence = min([(tail, 0), *needed])
-    return int(
-        await bus.xtrim(streams.CLICKS, minid=f"{milliseconds}-{sequence}", approximate=True)
-    )
+    return int(await bus.xtrim(stream, minid=f"{milliseconds}-{sequence}", approximate=True))
 
 
-async def measure(bus: Redis) -> None:
-    """Export how far behind our group is, and what lies on the streams."""
-    metrics.STREAM_ENTRIES.set(await bus.xlen(streams.CLICKS))
-    metrics.DEAD_WAITING.set(await bus.xlen(streams.CLICKS_DEAD))
-    for group in await _groups(bus):
+async def measure(bus: Redis, stream: str) -> None:
+    """Export what lies on a stream, and how far behind our group is."""
+    metrics.STREAM_ENTRIES.labels(stream).set(await bus.xlen(stream))
+    for group in await bus.xinfo_groups(stream):
         if group["name"] == streams.INGEST_GROUP.encode():
-            await _measure_group(bus, group)
+            await _measure_group(bus, stream, group)
 
 
-async def _measure_group(bus: Redis, group: dict[str, Any]) -> None:
+async def _measure_group(bus: Redis, stream: str, group: dict[str, Any]) -> None:
     last = group["last-delivered-id"]
     lag = group.get("lag")
-    unread = cast("streams.Entries", await bus.xrange(streams.CLICKS, min=b"(" + last, count=1))
+    unread = cast("streams.Entries", await bus.xrange(stream, min=b"(" + last, count=1))
     if lag is None:
-        lag = await bus.eval(COUNT_UNREAD, 1, streams.CLICKS, last, str(MEASURED_ENTRIES))
-    metrics.WAITING.set(lag)
-    metrics.OLDEST_WAITING_SECONDS.set(_age(unread[0][0]) if unread else 0.0)
-    metrics.PENDING.set(group["pending"])
-    oldest = await _first_needed(bus, group) if group["pending"] else None
-    metrics.OLDEST_PENDING_SECONDS.set(_age(oldest) if oldest else 0.0)
-    metrics.CONSUMERS.set(group["consumers"])
+        lag = await bus.eval(COUNT_UNREAD, 1, stream, last, str(MEASURED_ENTRIES))
+    metrics.WAITING.labels(stream).set(lag)
+    metrics.OLDEST_WAITING_SECONDS.labels(stream).set(_age(unread[0][0]) if unread else 0.0)
+    metrics.PENDING.labels(stream).set(group["pending"])
+    oldest = await _first_needed(bus, stream, group) if group["pending"] else None
+    metrics.OLDEST_PENDING_SECONDS.labels(stream).set(_age(oldest) if oldest else 0.0)
+    metrics.CONSUMERS.labels(stream).set(group["consumers"])
 
 
 def _age(entry_id: bytes) -> float:
@@ -130,16 +134,10 @@ def _age(entry_id: bytes) -> float:
     return max(0.0, time.time() - order(entry_id)[0] / 1000)
 
 
-async def _groups(bus: Redis) -> list[dict[str, Any]]:
-    if not await bus.exists(streams.CLICKS):
-        return []
-    return await bus.xinfo_groups(streams.CLICKS)
-
-
-async def _first_needed(bus: Redis, group: dict[str, Any]) -> bytes:
+async def _first_needed(bus: Redis, stream: str, group: dict[str, Any]) -> bytes:
     """Return the id below which this group needs nothing any more."""
     if group["pending"]:
-        summary = await bus.xpending(streams.CLICKS, group["name"])
+        summary = await bus.xpending(stream, group["name"])
         if summary["min"] is not None:
             return cast("bytes", summary["min"])
     return cast("bytes", group["last-delivered-id"])

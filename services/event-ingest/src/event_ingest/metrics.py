@@ -4,6 +4,7 @@ from typing import get_args
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from shared import streams
 from shared.events import DeadReason
 
 STORED = Counter("shortwire_ingest_events_stored_total", "Clicks inserted.")
@@ -31,18 +32,26 @@ AGENTS_SKIPPED = Counter(
 )
 CLAIMED = Counter("shortwire_ingest_claimed_total", "Entries taken over from other consumers.")
 PARTITIONS = Counter("shortwire_ingest_partitions_made_total", "Missing partitions made.")
-WAITING = Gauge("shortwire_ingest_stream_waiting_entries", "Entries not yet read by the group.")
-PENDING = Gauge("shortwire_ingest_pending_entries", "Entries read and not acknowledged.")
+WAITING = Gauge(
+    "shortwire_ingest_stream_waiting_entries", "Entries not yet read by the group.", ["stream"]
+)
+PENDING = Gauge(
+    "shortwire_ingest_pending_entries", "Entries read and not acknowledged.", ["stream"]
+)
 OLDEST_PENDING_SECONDS = Gauge(
-    "shortwire_ingest_oldest_pending_seconds", "Age of the oldest entry not acknowledged."
+    "shortwire_ingest_oldest_pending_seconds",
+    "Age of the oldest entry not acknowledged.",
+    ["stream"],
 )
 OLDEST_WAITING_SECONDS = Gauge(
-    "shortwire_ingest_oldest_waiting_seconds", "Age of the oldest entry not yet read."
+    "shortwire_ingest_oldest_waiting_seconds", "Age of the oldest entry not yet read.", ["stream"]
 )
 STREAM_ENTRIES = Gauge(
-    "shortwire_ingest_stream_entries", "Entries on the stream, acknowledged ones included."
+    "shortwire_ingest_stream_entries",
+    "Entries on the stream, acknowledged ones included.",
+    ["stream"],
 )
-CONSUMERS = Gauge("shortwire_ingest_consumers", "Consumers the group knows.")
+CONSUMERS = Gauge("shortwire_ingest_consumers", "Consumers the group knows.", ["stream"])
 DEAD_WAITING = Gauge("shortwire_ingest_dead_letters_waiting", "Dead letters nobody has decided on.")
 PARTITIONS_AT = Gauge(
     "shortwire_ingest_partitions_ensured_timestamp_seconds",
@@ -55,3 +64,12 @@ for _reason in get_args(DeadReason):
     DEAD.labels(_reason)
 for _store in ("bus", "database"):
     RETRIES.labels(_store)
+for _gauge in (
+    WAITING,
+    PENDING,
+    OLDEST_WAITING_SECONDS,
+    OLDEST_PENDING_SECONDS,
+    STREAM_ENTRIES,
+    CONSUMERS,
+):
+    _gauge.labels(streams.CLICKS)
