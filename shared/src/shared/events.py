@@ -59,8 +59,9 @@ class LinkRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a redirector has to know of one code; also the payload of its cache entry.
 
     `state` is `unknown` where no row exists; then `version` is 0, older than any row's. `target`
-    and those of `rules` are visible ASCII. `expires_at` is Unix time in seconds; `password_hash`
-    is Argon2's encoded form; `cache_seconds` is how long a browser may keep the answer.
+    and those of `rules` are visible ASCII. `starts_at` and `expires_at` are Unix time in seconds;
+    `password_hash` is Argon2's encoded form; `cache_seconds` is how long a browser may keep the
+    answer; `expired_target` is where the link leads past `expires_at` or `max_clicks`.
     """
 
     version: int
@@ -76,6 +77,8 @@ class LinkRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     cache_seconds: int | None = None
     forward_query: bool = False
     rules: tuple[Rule, ...] = ()
+    starts_at: float | None = None
+    expired_target: str | None = None
 
 
 class LinkChanged(msgspec.Struct, frozen=True, kw_only=True, tag="link.changed.v1"):

@@ -63,6 +63,7 @@ async def test_no_link_leads_to_a_banned_host_by_whatever_way(api: Api, target: 
         ),
         (400, "original_url", await api.put(path, {"original_url": target})),
         (400, "rules", await api.put(path, {"rules": [{"target": target}]})),
+        (400, "expired_url", await api.put(path, {"expired_url": target})),
         (409, "original_url", await api.post(f"/urls/{trashed['id']}/restore")),
     ]
 
@@ -98,6 +99,7 @@ async def test_a_takedown_switches_off_every_link_to_the_host(
             {"original_url": "http://sub.evil.com:81/x"},
             {"original_url": "https://evil.com?a"},
             {"rules": [{"target": "https://evil.com/x", "percent": 1}]},
+            {"expired_url": "https://evil.com/x"},
             {"original_url": "https://sub.evil.com#x"},
         )
     ]
@@ -115,7 +117,7 @@ async def test_a_takedown_switches_off_every_link_to_the_host(
     answer = await api.put("/banned-hosts/evil.com?takedown=true")
     again = await api.put("/banned-hosts/evil.com?takedown=true")
 
-    assert (answer.json["links_stopped"], again.json["links_stopped"]) == (5, 0)
+    assert (answer.json["links_stopped"], again.json["links_stopped"]) == (6, 0)
     active = {url["id"] for url in (await api.get("/urls?is_active=true")).json}
     assert active == {url["id"] for url in good}
     announced = await newest(bus)

@@ -35,7 +35,9 @@ async def test_many_are_made_in_order_with_all_that_is_given(api: Api, bus: Redi
     options = {
         "short_code": "first-one",
         "title": "Ä title",
+        "starts_at": "2039-01-01T00:00:00",
         "expires_at": "2040-01-01T00:00:00",
+        "expired_url": "https://example.com/over",
         "max_clicks": 5,
         "redirect_type": 301,
         "cache_seconds": 7,
@@ -97,12 +99,14 @@ WRONG: list[tuple[dict[str, Any], int, str]] = [
     ({"short_code": "urls"}, 422, "short_code"),
     ({"password": "secret"}, 422, "password"),
     ({"original_url": "https://a.banned.com/"}, 422, "original_url"),
+    ({"expired_url": "https://a.banned.com/"}, 422, "expired_url"),
+    ({"starts_at": "2040-01-02", "expires_at": "2040-01-01"}, 422, "starts_at"),
 ]
 
 
 async def prepared(api: Api) -> int:
     user_id = await api.user()
-    url = await api.url(user_id, short_code="taken")
+    url = await api.url(user_id, short_code="taken", expires_at="2040-01-01")
     await api.post(f"/urls/{url['id']}/aliases", {"short_code": "alias"})
     assert (await api.put("/reserved-codes/reserved-1")).status < 300
     assert (await api.put("/banned-hosts/banned.com")).status < 300
@@ -200,6 +204,8 @@ async def test_many_are_changed_and_what_is_the_same_makes_no_event(api: Api, po
         ({"id": 1, "short_code": "other"}, 400, "urls[1].short_code"),
         ({"id": 1, "password": "x"}, 400, "urls[1].password"),
         ({"id": 1, "original_url": "https://banned.com"}, 400, "urls[1].original_url"),
+        ({"id": 1, "starts_at": "2041-01-01"}, 400, "urls[1].starts_at"),
+        ({"id": 1, "expired_url": "https://banned.com"}, 400, "urls[1].expired_url"),
         ({"id": 2, "title": "twice"}, 400, "urls[1].id"),
         ([], 400, "urls[1]"),
     ],

@@ -53,6 +53,7 @@ async def test_a_code_has_to_be_the_links_own_or_its_alias(api: Api):
 @pytest.mark.parametrize(
     "fields",
     [
+        {"starts_at": "2999-01-01T00:00:00"},
         {"expires_at": "2050-01-01T00:00:00"},
         {"max_clicks": 5},
         {"password": "long enough"},

@@ -18,7 +18,9 @@ OTHER = "https://example.com/other"
 SECRET = "open sesame"
 RULES = [{"target": OTHER, "devices": ["mobile"], "countries": ["de"], "percent": 50}]
 OPTIONS: dict[str, Any] = {
+    "starts_at": "2998-01-01T00:00:00",
     "expires_at": "2999-01-01T00:00:00",
+    "expired_url": "https://example.com/over",
     "max_clicks": 7,
     "redirect_type": 307,
     "cache_seconds": 0,
@@ -29,7 +31,9 @@ OPTIONS: dict[str, Any] = {
     "archived": True,
 }
 NOTHING: dict[str, Any] = {
+    "starts_at": None,
     "expires_at": None,
+    "expired_url": None,
     "max_clicks": None,
     "password": None,
     "redirect_type": None,
@@ -69,7 +73,9 @@ async def test_what_is_announced_is_what_redirectors_read(api: Api, bus: Redis, 
     announced = max(await changes_on(bus), key=lambda change: change.record.version).record
     row = await link_repository.find(pool, 1, url["short_code"])
     for record in (announced, row):
+        assert record.starts_at == datetime(2998, 1, 1, tzinfo=UTC).timestamp()
         assert record.expires_at == datetime(2999, 1, 1, tzinfo=UTC).timestamp()
+        assert record.expired_target == "https://example.com/over"
         assert (record.max_clicks, record.redirect_status, record.cache_seconds) == (7, 307, 0)
         assert record.forward_query
         assert record.rules == (
@@ -116,6 +122,34 @@ async def test_a_link_may_be_ended_in_the_past_only_by_an_edit(api: Api):
     assert ended.json["expires_at"] == past.removesuffix("+00:00")
 
 
+async def test_a_link_begins_before_it_ends(api: Api):
+    early, late = "2998-01-01T00:00:00", "2999-01-01T00:00:00"
+    wrong = {"starts_at": "starts_at must be before expires_at"}
+    user_id = await api.user()
+    body = {"user_id": user_id, "original_url": OTHER}
+    created = await api.post("/urls", {**body, "starts_at": late, "expires_at": late})
+    url = await api.url(user_id, starts_at=early, expires_at=late)
+    path = f"/urls/{url['id']}"
+
+    changed = [
+        await api.put(path, {"starts_at": late}),
+        await api.put(path, {"expires_at": early}),
+        await api.put(path, {"starts_at": "2999-01-01T01:00:00+00:30"}),
+    ]
+
+    assert (created.status, created.json["details"]) == (422, wrong)
+    assert [(answer.status, answer.json["details"]) for answer in changed] == [(400, wrong)] * 3
+    assert (await api.get(path)).json == url
+    moved = await api.put(path, {"starts_at": late, "expires_at": None})
+    assert (moved.json["starts_at"], "expires_at" in moved.json) == (late, False)
+
+
+async def test_a_link_may_have_begun_long_ago(api: Api):
+    url = await api.url(await api.user(), starts_at="2001-01-01")
+
+    assert url["starts_at"] == "2001-01-01T00:00:00"
+
+
 async def test_tags_are_trimmed_and_said_once(api: Api):
     url = await api.url(await api.user(), tags=[" spring ", "mail", "spring"])
 
@@ -141,6 +175,11 @@ def rule(**fields: Any) -> dict[str, Any]:
         ({"expires_at": "tomorrow"}, "must be an ISO 8601 time"),
         ({"expires_at": "0001-01-01T00:00:00+10:00"}, "must be an ISO 8601 time"),
         ({"expires_at": 5}, "must be"),
+        ({"starts_at": "soon"}, "must be an ISO 8601 time"),
+        ({"starts_at": 5}, "must be"),
+        ({"expired_url": "javascript:alert(1)"}, "must"),
+        ({"expired_url": "http://127.0.0.1/"}, "must name a host"),
+        ({"expired_url": ""}, "must be 1 to 2048 characters"),
         ({"max_clicks": 0}, "must be between 1 and"),
         ({"max_clicks": True}, "must be an integer"),
         ({"password": ""}, "must not be empty"),
@@ -187,14 +226,16 @@ async def test_a_wrong_option_is_named_and_nothing_is_stored(
     assert (await api.get("/urls?archived=all")).json == [url]
 
 
-async def test_no_rule_leads_to_our_own_host(api: Api):
+async def test_nothing_else_leads_to_our_own_host(api: Api):
     url = await api.url(await api.user())
-    body = {"rules": [{"target": "https://sho.example.com/x"}]}
+    ours = "https://sho.example.com/x"
+    for name, value in {"rules": [{"target": ours}], "expired_url": ours}.items():
+        answer = await api.put(
+            f"/urls/{url['id']}", {name: value}, headers={"Host": "sho.example.com:8080"}
+        )
 
-    answer = await api.put(f"/urls/{url['id']}", body, headers={"Host": "sho.example.com:8080"})
-
-    assert answer.status == 400
-    assert "itself" in answer.json["details"]["rules"]
+        assert answer.status == 400
+        assert "itself" in answer.json["details"][name]
 
 
 async def test_archived_links_are_left_out_of_lists_unless_asked_for(api: Api):

@@ -29,10 +29,11 @@ LARGE = 1_000_000
 FILL = [
     "INSERT INTO users (username, email) SELECT 'u' || n, 'u' || n || '@example.com' "
     "FROM generate_series(1, 1000) AS n",
-    "INSERT INTO urls (short_code, user_id, original_url, is_active, title, tags, expires_at, "
-    "max_clicks, password_hash, rules, created_at) "
+    "INSERT INTO urls (short_code, user_id, original_url, is_active, title, tags, starts_at, "
+    "expires_at, max_clicks, password_hash, rules, created_at) "
     "SELECT 'code' || n, 1 + n % 1000, 'https://example.com/' || n, n % 20 <> 0, "
     "'A page about ' || n, CASE WHEN n % 100 = 0 THEN ARRAY['tag' || n % 7] ELSE '{}' END, "
+    "CASE WHEN n % 100 = 5 THEN now() + (n - 90000) * interval '1 second' END, "
     "CASE WHEN n % 100 = 1 THEN now() + (n - 90000) * interval '1 second' END, "
     "CASE WHEN n % 100 = 2 THEN 100 END, CASE WHEN n % 100 = 3 THEN 'hash' END, "
     "CASE WHEN n % 100 = 4 THEN '[]'::jsonb END, "

@@ -236,22 +236,24 @@ async def test_a_wrong_order_or_cursor_is_refused(api: Api, query: str):
 async def filled_with_states(api: Api, pool: Pool) -> None:
     user_id = await api.user()
     await pool.execute(
-        "INSERT INTO urls (id, short_code, user_id, original_url, is_active, expires_at, "
-        "max_clicks, password_hash, rules, tags, created_at) VALUES "
-        "(101, 'plain', $1, '', true, NULL, NULL, NULL, NULL, '{}', '2026-01-01Z'), "
-        "(102, 'off', $1, '', false, now() - interval '1 day', NULL, NULL, NULL, '{a}', "
-        "'2026-02-01Z'), "
-        "(103, 'past', $1, '', true, now() - interval '1 day', 1, NULL, NULL, '{a,b}', "
-        "'2026-03-01Z'), "
-        "(104, 'soon', $1, '', true, now() + interval '1 day', 5, 'hash', NULL, '{b}', "
-        "'2026-04-01Z'), "
-        "(105, 'spent', $1, '', true, NULL, 5, 'hash', '[]', '{}', '2026-05-01Z')",
+        "INSERT INTO urls (id, short_code, user_id, original_url, is_active, starts_at, "
+        "expires_at, max_clicks, password_hash, rules, tags, created_at) VALUES "
+        "(101, 'plain', $1, '', true, NULL, NULL, NULL, NULL, NULL, '{}', '2026-01-01Z'), "
+        "(102, 'off', $1, '', false, now() + interval '1 day', now() + interval '2 days', NULL, "
+        "NULL, NULL, '{a}', '2026-02-01Z'), "
+        "(103, 'past', $1, '', true, now() - interval '2 days', now() - interval '1 day', 1, "
+        "NULL, NULL, '{a,b}', '2026-03-01Z'), "
+        "(104, 'soon', $1, '', true, now() - interval '1 day', now() + interval '1 day', 5, "
+        "'hash', NULL, '{b}', '2026-04-01Z'), "
+        "(105, 'spent', $1, '', true, NULL, NULL, 5, 'hash', '[]', '{}', '2026-05-01Z'), "
+        "(106, 'later', $1, '', true, now() + interval '1 day', NULL, 5, NULL, NULL, '{}', "
+        "'2026-01-01Z')",
         user_id,
     )
     await pool.execute(
         "INSERT INTO clicks_hourly (url_id, hour, clicks) VALUES "
         "(105, '2026-06-01Z', 3), (105, '2026-06-02Z', 2), (104, '2026-06-01Z', 4), "
-        "(103, '2026-06-01Z', 9)"
+        "(103, '2026-06-01Z', 9), (106, '2026-06-01Z', 9)"
     )
 
 
@@ -260,6 +262,7 @@ async def filled_with_states(api: Api, pool: Pool) -> None:
     [
         ({"status": "active"}, ["plain", "soon"]),
         ({"status": "inactive"}, ["off"]),
+        ({"status": "scheduled"}, ["later"]),
         ({"status": "expired"}, ["past"]),
         ({"status": "exhausted"}, ["spent"]),
         ({"has": "password"}, ["soon", "spent"]),
@@ -270,7 +273,7 @@ async def filled_with_states(api: Api, pool: Pool) -> None:
         ({"tag": ["a", "b"]}, ["past"]),
         ({"tag": "A"}, []),
         ({"created_after": "2026-03-01T00:00:00"}, ["past", "soon", "spent"]),
-        ({"created_before": "2026-03-01T00:00:00Z"}, ["plain", "off"]),
+        ({"created_before": "2026-03-01T00:00:00Z"}, ["plain", "off", "later"]),
         ({"created_after": "2026-03-01T01:00:00+02:00", "tag": "b"}, ["past", "soon"]),
         ({"created_after": "2026-02-01", "created_before": "2026-02-02"}, ["off"]),
         ({"is_active": "false", "has": "expiry", "sort": "-title"}, ["off"]),
@@ -304,7 +307,7 @@ async def test_a_plus_sign_that_arrives_as_a_space_is_an_offset(api: Api, pool: 
 
     answer = await api.get("/urls?created_before=2026-02-01T01:00:00+01:00")
 
-    assert [url["short_code"] for url in answer.json] == ["plain"]
+    assert [url["short_code"] for url in answer.json] == ["plain", "later"]
 
 
 @pytest.mark.parametrize(

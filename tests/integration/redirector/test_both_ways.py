@@ -4,6 +4,7 @@ import asyncio
 import re
 import time
 from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -120,6 +121,8 @@ CASES = {
     "unknown": Case([get(b"/nothing")], False),
     "inactive": Case([get(b"/paused")], False),
     "deleted": Case([get(b"/trashed")], False),
+    "begun": Case([get(b"/begun")], True),
+    "not begun": Case([get(b"/later")], False),
     "health": Case([get(b"/health")], False),
     "pipelined": Case([PLAIN + get(b"/urls/abc123/redirect") + PLAIN], False, answers=3),
     "connection close": Case([get(b"/abc123", BROWSER + b"Connection: close\r\n")], False),
@@ -196,8 +199,13 @@ async def warm(start: Start, links: Links) -> AsyncIterator[Redirector]:
     await links.put("paused", active=False)
     await links.put("trashed")
     await links.pool.execute("UPDATE urls SET deleted_at = now() WHERE short_code = 'trashed'")
+    for code, begins in {"begun": 2001, "later": 2999}.items():
+        await links.put(code, OLD)
+        await links.set(code, starts_at=datetime(begins, 1, 1, tzinfo=UTC))
     async with start() as redirector, links.beating():
         await eventually(lambda: is_near(redirector, links))
+        for code in ("begun", "later"):
+            await redirector.ask(f"/{code}")
         yield redirector
 
 

@@ -13,7 +13,8 @@ import pytest
 from argon2 import PasswordHasher
 from redis.asyncio import Redis
 
-from shared.events import Rule, encoder
+from redirector import link_repository
+from shared.events import Click, Rule, encoder
 from tests.integration.redirector.conftest import (
     Answer,
     Links,
@@ -75,6 +76,86 @@ async def test_an_expired_link_is_gone_also_where_it_was_remembered(start: Start
 
     assert answer.status == 410
     assert json.loads(answer.body) == {"error": "URL has expired"}
+
+
+async def test_a_link_leads_nowhere_until_it_begins(start: Start, links: Links, bus: Redis):
+    await links.put("abc123", TARGET)
+    await links.put("remembered", TARGET)
+    begins = datetime.now(UTC) + timedelta(seconds=3)
+    for code in ("abc123", "remembered"):
+        await links.set(code, starts_at=begins, max_clicks=None if code == "abc123" else 1)
+    async with start() as redirector, links.beating():
+        asked = [
+            await redirector.ask(path, headers, method)
+            for headers in ({}, {"Accept": "text/html"})
+            for method in ("GET", "HEAD")
+            for path in ("/abc123", "/urls/abc123/redirect", "/remembered", "/abc123?a=b")
+        ]
+        assert datetime.now(UTC) < begins
+        assert await clicks_on(bus) == []
+
+        await asyncio.sleep((begins - datetime.now(UTC)).total_seconds() + 0.01)
+        late = [await redirector.ask(f"/{code}") for code in ("abc123", "remembered")]
+        clicks = await eventually(lambda: _two(bus))
+        assert await eventually(lambda: is_near(redirector, links))
+
+    assert {answer.status for answer in asked} == {410}
+    assert json.loads(asked[0].body) == {"error": "URL is not active yet"}
+    assert b"<h1>" in asked[8].body
+    assert b"URL is not active yet" in asked[8].body
+    assert [answer.status for answer in late] == [302, 302]
+    assert {click.code for click in clicks} == {"abc123", "remembered"}
+
+
+async def _two(bus: Redis) -> list[Click]:
+    clicks = await clicks_on(bus)
+    return clicks if len(clicks) == 2 else []
+
+
+async def test_a_link_that_was_followed_can_be_put_off(start: Start, links: Links):
+    await links.put("abc123", TARGET)
+    async with start() as redirector, links.beating():
+        await eventually(lambda: is_near(redirector, links))
+        await links.set("abc123", starts_at=datetime.now(UTC) + timedelta(days=1))
+        await links.announce("abc123", await link_repository.find(links.pool, 1, "abc123"))
+
+        await eventually(lambda: _is_gone(redirector))
+        assert (await redirector.ask("/abc123")).status == 410
+
+
+async def _is_gone(redirector: Redirector) -> bool:
+    return (await redirector.ask("/abc123")).status == 410
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
+@pytest.mark.parametrize("reason", ["time", "clicks"])
+async def test_a_link_that_is_over_may_lead_elsewhere_and_counts_no_click(
+    start: Start, links: Links, bus: Redis, method: str, reason: str
+):
+    await links.put("abc123", TARGET)
+    ends = {"expires_at": datetime.now(UTC)} if reason == "time" else {"max_clicks": 1}
+    await links.set("abc123", expired_url=OTHER, redirect_status=308, cache_seconds=60, **ends)
+    async with start() as redirector:
+        if reason == "clicks":
+            assert (await redirector.ask("/abc123")).headers["location"] == TARGET
+        answer = await redirector.ask("/abc123", method=method)
+
+    assert answer.status == (303 if method == "POST" else 302)
+    assert answer.headers["location"] == OTHER
+    assert answer.headers["cache-control"] == "private, max-age=0"
+    assert len(await clicks_on(bus)) == (reason == "clicks")
+
+
+@pytest.mark.parametrize(
+    "columns", [{"is_active": False}, {"starts_at": datetime(2999, 1, 1, tzinfo=UTC)}], ids=str
+)
+async def test_what_is_off_or_not_begun_leads_nowhere_whatever_comes_after(
+    start: Start, links: Links, columns: dict[str, Any]
+):
+    await links.put("abc123", TARGET)
+    await links.set("abc123", expired_url=OTHER, expires_at=datetime.now(UTC), **columns)
+    async with start() as redirector:
+        assert (await redirector.ask("/abc123")).status == 410
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])

@@ -83,6 +83,7 @@ async def _more_than(bus: Redis, number: int) -> list[Any]:
     [
         ({"password_hash": PasswordHasher(1, 8, 1).hash("x")}, 403),
         ({"expires_at": datetime.now(UTC) - timedelta(days=1)}, 410),
+        ({"starts_at": datetime.now(UTC) + timedelta(days=1)}, 410),
         ({"is_active": False}, 410),
         ({"deleted_at": datetime.now(UTC)}, 404),
     ],
@@ -98,6 +99,21 @@ async def test_what_leads_nowhere_or_is_secret_tells_no_target(
     assert answer.status == status
     assert b"example.com" not in answer.body
     assert b"Secret title" not in answer.body
+
+
+async def test_of_a_link_that_is_over_it_shows_where_it_leads_from_then_on(
+    start: Start, links: Links
+):
+    await links.put("abc123", TARGET)
+    rules = '[{"target": "https://example.com/never"}]'
+    over = {"expires_at": datetime.now(UTC), "expired_url": "https://example.com/over"}
+    await links.set("abc123", rules=rules, password_hash="any", **over)
+    async with start() as redirector:
+        answer = await redirector.ask("/abc123+")
+
+    assert answer.status == 200
+    told = json.loads(answer.body)
+    assert (told["original_url"], "varies" in told) == ("https://example.com/over", False)
 
 
 async def test_a_link_that_had_all_its_clicks_is_gone_here_too(start: Start, links: Links):

@@ -64,7 +64,8 @@ LAST_ID = "SELECT coalesce(max(id), 0) FROM urls"
 SELECT_LEADING = """
     SELECT id FROM urls
      WHERE id > $1 AND id <= $2 AND deleted_at IS NULL AND is_active
-       AND (original_url ~* ('^' || $3) OR rules::text ~* ('"target": "' || $3))
+       AND (original_url ~* ('^' || $3) OR expired_url ~* ('^' || $3)
+            OR rules::text ~* ('"target": "' || $3))
      ORDER BY id
 """
 

@@ -26,7 +26,11 @@ async def find_in(
 ) -> dict[int, dict[str, str]]:
     """Return which of `urls` lead to a banned host, and of which field that is true."""
     targets = {
-        key: [("original_url", url.original_url), *(("rules", each.target) for each in url.rules)]
+        key: [
+            ("original_url", url.original_url),
+            ("expired_url", url.expired_url or ""),
+            *(("rules", each.target) for each in url.rules),
+        ]
         for key, url in urls.items()
     }
     hosts = {target: set(_with_parents(target)) for each in targets.values() for _, target in each}

@@ -9,7 +9,15 @@ from typing import Any
 import msgspec
 from redis.asyncio import Redis
 
-from management import announcer, bans, bulk_repository, change_log, short_codes, url_repository
+from management import (
+    announcer,
+    bans,
+    bulk_repository,
+    change_log,
+    link_options,
+    short_codes,
+    url_repository,
+)
 from management.alias_repository import code_taken
 from management.bulk_repository import NewUrl
 from management.connections import transaction
@@ -99,6 +107,10 @@ class BulkChanges:
                 if changed.get(url_id, {}).keys() & TARGETS
             }
             errors |= await _banned(connection, moved, Malformed)
+            errors |= _backwards(
+                {i: contents[url_id] for i, (url_id, _) in wanted.items() if url_id in old},
+                Malformed,
+            )
             self._stop_at(errors)
             refused = {wanted[index][0] for index in errors}
             kept = [each for each in contents if each not in refused]
@@ -148,7 +160,7 @@ def _changed(content: Content, wanted: Mapping[str, Any]) -> dict[str, Any]:
 async def _unwelcome(
     connection: Connection, wanted: Mapping[int, WantedUrl]
 ) -> dict[int, DomainError]:
-    """Return the errors of those whose owner is unknown, whose code is not free, or banned."""
+    """Return the errors of those whose owner, code, targets or times do not do."""
     codes = [each.short_code for each in wanted.values() if each.short_code is not None]
     users = await bulk_repository.lock_users(connection, {e.user_id for e in wanted.values()})
     taken = await bulk_repository.find_taken(connection, codes)
@@ -156,6 +168,7 @@ async def _unwelcome(
     errors = await _banned(
         connection, {index: each.content for index, each in wanted.items()}, Invalid
     )
+    errors |= _backwards({index: each.content for index, each in wanted.items()}, Invalid)
     for index, each in wanted.items():
         if each.user_id not in users:
             errors[index] = Malformed("User not found", {"user_id": "User not found"})
@@ -192,6 +205,14 @@ async def _banned(
 ) -> dict[int, DomainError]:
     found = await bans.find_in(connection, contents)
     return {index: error("; ".join(details.values()), details) for index, details in found.items()}
+
+
+def _backwards(contents: Mapping[int, Content], error: type[DomainError]) -> dict[int, DomainError]:
+    found = {
+        index: link_options.wrong_span(content.starts_at, content.expires_at)
+        for index, content in contents.items()
+    }
+    return {i: error(details["starts_at"], details) for i, details in found.items() if details}
 
 
 async def _look_at_bans_again(connection: Connection, contents: Iterable[Content]) -> None:

@@ -25,7 +25,7 @@ _ROWS = """
         number integer, id bigint, user_id bigint, short_code text, original_url text, title text,
         is_active boolean, expires_at timestamp, max_clicks bigint, password_hash text,
         redirect_type smallint, cache_seconds integer, forward_query boolean, tags text[],
-        notes text, rules jsonb, archived boolean)
+        notes text, rules jsonb, archived boolean, starts_at timestamp, expired_url text)
 """
 
 
@@ -43,10 +43,11 @@ def _rows(contents: Sequence[Content], **columns: Sequence[object]) -> str:
 INSERT = f"""
     INSERT INTO urls (domain_id, user_id, short_code, original_url, title, is_active, expires_at,
                       max_clicks, password_hash, redirect_status, cache_seconds, forward_query,
-                      tags, notes, rules, archived_at)
+                      tags, notes, rules, archived_at, starts_at, expired_url)
     SELECT $2::smallint, user_id, short_code, original_url, title, is_active,
            expires_at AT TIME ZONE 'UTC', max_clicks, password_hash, redirect_type, cache_seconds,
-           forward_query, tags, notes, rules, CASE WHEN archived THEN now() END
+           forward_query, tags, notes, rules, CASE WHEN archived THEN now() END,
+           starts_at AT TIME ZONE 'UTC', expired_url
       FROM {_ROWS} ORDER BY number
         ON CONFLICT (domain_id, short_code) DO NOTHING
 """  # noqa: S608
@@ -92,12 +93,14 @@ UPDATE = f"""
            cache_seconds = new.seconds, forward_query = new.forwards, tags = new.words,
            notes = new.text, rules = new.choices,
            archived_at = CASE WHEN new.is_archived THEN coalesce(urls.archived_at, now()) END,
+           starts_at = new.start_at AT TIME ZONE 'UTC', expired_url = new.end_target,
            updated_at = clock_timestamp(), version = nextval('url_version_seq')
       FROM (SELECT id, original_url, title, is_active, expires_at, max_clicks, password_hash,
-                   redirect_type, cache_seconds, forward_query, tags, notes, rules, archived
+                   redirect_type, cache_seconds, forward_query, tags, notes, rules, archived,
+                   starts_at, expired_url
               FROM {_ROWS})
         AS new (url_id, target, name, active, end_at, clicks, password, status, seconds,
-                forwards, words, text, choices, is_archived)
+                forwards, words, text, choices, is_archived, start_at, end_target)
      WHERE urls.id = new.url_id
 """  # noqa: S608
 

@@ -13,6 +13,7 @@ from management import (
     bans,
     change_log,
     conditions,
+    link_options,
     short_codes,
     url_repository,
     user_repository,
@@ -21,13 +22,13 @@ from management.conditions import Condition
 from management.connections import transaction
 from management.errors import Invalid, Malformed, NotFound
 from management.url_repository import Content, VersionedUrl
-from shared.errors import Unavailable
+from shared.errors import DomainError, Unavailable
 from shared.events import DEFAULT_DOMAIN, LinkChanged
 from shared.postgres import Connection, Pool
 
 GENERATE_ATTEMPTS = 10  # of 62^6 codes: a tenth collision in a row means something else is wrong
 
-TARGETS = {"original_url", "rules"}
+TARGETS = {"original_url", "expired_url", "rules"}
 
 
 class LinkChanges:
@@ -40,6 +41,7 @@ class LinkChanges:
 
     async def create(self, user_id: int, code: str | None, content: Content) -> VersionedUrl:
         """Add a link; raises `Conflict` for a taken code and `Malformed` for an unknown user."""
+        _refuse_span(content, Invalid)
         async with transaction(self._pool) as connection:
             link = await _insert(connection, user_id, code, content)
             url = link.url
@@ -72,11 +74,11 @@ class LinkChanges:
             is_renamed = code is not None and code != old.url.short_code
             if not changed and not is_renamed:
                 return await url_repository.touch(connection, url_id)
+            content = msgspec.structs.replace(old.content, **changed)
+            _refuse_span(content, Malformed)
             if code is not None and is_renamed:
                 await _rename(connection, old, code)
-            new = await url_repository.update(
-                connection, url_id, msgspec.structs.replace(old.content, **changed)
-            )
+            new = await url_repository.update(connection, url_id, content)
             if changed.keys() & TARGETS:
                 await bans.refuse_targets(connection, new.url, Malformed)
             shown = told(changed)
@@ -117,6 +119,13 @@ async def _locked(
         raise NotFound("URL not found")
     condition.check(link.record.version)
     return link
+
+
+def _refuse_span(content: Content, error: type[DomainError]) -> None:
+    """Raise `error` where a link would end before it begins."""
+    details = link_options.wrong_span(content.starts_at, content.expires_at)
+    if details:
+        raise error(details["starts_at"], details)
 
 
 async def _insert(

@@ -103,6 +103,10 @@ def _shown_time(check: Check, description: str) -> Check:
     return fields.optional(Check(accept, {**check.schema, "description": description}))
 
 
+starts_at = _shown_time(
+    fields.moment,
+    "When the link begins, in UTC: until then it answers 410. Before `expires_at`. Null: at once.",
+)
 expires_at = _shown_time(
     fields.moment, "When the link ends, in UTC: from then on it answers 410. Null: never."
 )
@@ -129,6 +133,20 @@ cache_seconds = fields.optional(
 )
 forward_query = _meaning(fields.boolean, "Append a visitor's query string to the target's.")
 archived = _meaning(fields.boolean, "Left out of lists; it goes on redirecting.")
+
+
+def expired_url(target: Check) -> Check:
+    """Accept another target, which `target` accepts, or null."""
+    return fields.optional(
+        _meaning(target, "Where visitors go once the link has expired or had all its clicks.")
+    )
+
+
+def wrong_span(starts_at: datetime | None, expires_at: datetime | None) -> dict[str, str]:
+    """Return the details of an error where a link would end before it begins."""
+    if starts_at is None or expires_at is None or starts_at < expires_at:
+        return {}
+    return {"starts_at": "starts_at must be before expires_at"}
 
 
 def rules(target: Check) -> Check:
@@ -242,9 +260,11 @@ _CONDITIONS = {
 
 
 def checks(target: Check, expiry: Check) -> Mapping[str, Check]:
-    """Return the check of each option; `target` is that of every rule's target."""
+    """Return the check of each option; `target` is that of every target among them."""
     return {
+        "starts_at": starts_at,
         "expires_at": expiry,
+        "expired_url": expired_url(target),
         "max_clicks": max_clicks,
         "password": password,
         "redirect_type": redirect_type,

@@ -38,8 +38,8 @@ async def find_by_target(
 ALIKE = """
     WHERE deleted_at IS NULL AND user_id = $2
       AND hashtextextended(original_url, 0) = hashtextextended($1::text, 0) AND original_url = $1
-      AND is_active AND archived_at IS NULL AND expires_at IS NULL AND max_clicks IS NULL
-      AND password_hash IS NULL AND rules IS NULL
+      AND is_active AND archived_at IS NULL AND (starts_at IS NULL OR starts_at <= now())
+      AND expires_at IS NULL AND max_clicks IS NULL AND password_hash IS NULL AND rules IS NULL
       AND ($3::text IS NULL OR short_code = $3 OR EXISTS (
                SELECT FROM url_aliases WHERE url_id = urls.id AND url_aliases.short_code = $3))
     ORDER BY user_id, id LIMIT 1

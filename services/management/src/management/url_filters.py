@@ -10,7 +10,7 @@ MIN_SEARCH = 3  # a trigram: what is shorter finds nothing by an index
 MAX_SEARCH = 200
 MAX_REPEATED = 20
 MAX_COUNTED = 10_000  # of a common word a million links would be read
-STATUSES = ("active", "inactive", "expired", "exhausted")
+STATUSES = ("active", "inactive", "scheduled", "expired", "exhausted")
 TAGS_MODES = ("all", "any")
 EXCLUDED = "-"  # before a tag
 FEATURES = ("password", "rules", "expiry")
@@ -94,8 +94,8 @@ FILTERS: dict[str, fields.Check] = {
     ),
     "status": one_of(
         STATUSES,
-        "What a visitor meets: `inactive` is switched off, `expired` past its time, `exhausted` "
-        "at its number of clicks, `active` none of these.",
+        "What a visitor meets: `inactive` is switched off, `scheduled` before its time, `expired` "
+        "past it, `exhausted` at its number of clicks, `active` none of these.",
     ),
     "has": repeated(
         _feature, {"type": "string", "enum": list(FEATURES)}, "With each of these set."

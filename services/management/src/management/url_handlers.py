@@ -244,5 +244,10 @@ def not_to_us(body: fields.Body, request: Request[State]) -> fields.Body:
     """Refuse targets on hosts of ours, too; the host we are reached by is one of them."""
     reached_by = urlsplit(f"//{request.headers.get('host', '')}").netloc.partition(":")[0].lower()
     target = targets.outside(request.state["own_hosts"] | {reached_by})
-    checks = {**body.checks, "original_url": target, "rules": link_options.rules(target)}
+    checks = {
+        **body.checks,
+        "original_url": target,
+        "expired_url": link_options.expired_url(target),
+        "rules": link_options.rules(target),
+    }
     return msgspec.structs.replace(body, checks=checks)

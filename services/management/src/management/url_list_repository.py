@@ -11,6 +11,7 @@ from management.url_repository import Url
 from shared.postgres import Connection
 
 _LIVE = "deleted_at IS NULL"
+_SCHEDULED = "(starts_at IS NOT NULL AND starts_at > now())"
 _EXPIRED = "(expires_at IS NOT NULL AND expires_at <= now())"
 _EXHAUSTED = """
     (max_clicks IS NOT NULL AND max_clicks <= (
@@ -19,9 +20,10 @@ _EXHAUSTED = """
 # One of them is true of each link: what the redirector looks at first comes first.
 _STATUSES = {
     "inactive": "NOT is_active",
-    "expired": f"is_active AND {_EXPIRED}",
-    "exhausted": f"is_active AND NOT {_EXPIRED} AND {_EXHAUSTED}",
-    "active": f"is_active AND NOT {_EXPIRED} AND NOT {_EXHAUSTED}",
+    "scheduled": f"is_active AND {_SCHEDULED}",
+    "expired": f"is_active AND {_EXPIRED}",  # it has begun, then
+    "exhausted": f"is_active AND NOT {_SCHEDULED} AND NOT {_EXPIRED} AND {_EXHAUSTED}",
+    "active": f"is_active AND NOT {_SCHEDULED} AND NOT {_EXPIRED} AND NOT {_EXHAUSTED}",
 }
 _FEATURES = {
     "password": "password_hash IS NOT NULL",

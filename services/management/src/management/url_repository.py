@@ -29,7 +29,9 @@ class Url(msgspec.Struct, frozen=True, omit_defaults=True):
     is_active: bool
     created_at: Moment
     updated_at: Moment
+    starts_at: Moment | None = None
     expires_at: Moment | None = None
+    expired_url: str | None = None
     max_clicks: int | None = None
     has_password: bool = False
     redirect_type: RedirectStatus | None = None
@@ -59,6 +61,8 @@ class Content(msgspec.Struct, frozen=True, kw_only=True):
     notes: str | None = None
     rules: tuple[Rule, ...] = ()
     archived: bool = False
+    starts_at: datetime | None = None  # UTC, without offset
+    expired_url: str | None = None
 
 
 class VersionedUrl(msgspec.Struct, frozen=True):
@@ -99,7 +103,9 @@ def _url(row: asyncpg.Record) -> Url:
         is_active=row["is_active"],
         created_at=row["created_at"].replace(tzinfo=None),
         updated_at=row["updated_at"].replace(tzinfo=None),
+        starts_at=row["starts_at"] and row["starts_at"].replace(tzinfo=None),
         expires_at=row["expires_at"] and row["expires_at"].replace(tzinfo=None),
+        expired_url=row["expired_url"],
         max_clicks=row["max_clicks"],
         has_password=row["password_hash"] is not None,
         redirect_type=row["redirect_status"],
@@ -118,14 +124,14 @@ def _versioned(row: asyncpg.Record) -> VersionedUrl:
     return VersionedUrl(_url(row), link_rows.record_of(row), row["domain_id"])
 
 
-# What `Content` holds, and the parameters that bring it, $1 to $13.
+# What `Content` holds, and the parameters that bring it, $1 to $15.
 _CONTENT_COLUMNS = """
     original_url, title, is_active, expires_at, max_clicks, password_hash, redirect_status,
-    cache_seconds, forward_query, tags, notes, rules, archived_at
+    cache_seconds, forward_query, tags, notes, rules, archived_at, starts_at, expired_url
 """
 _CONTENT = """
     $1, $2, $3, $4::timestamp AT TIME ZONE 'UTC', $5, $6, $7, $8, $9, $10, $11, $12,
-    CASE WHEN $13 THEN {archived_at} END
+    CASE WHEN $13 THEN {archived_at} END, $14::timestamp AT TIME ZONE 'UTC', $15
 """
 
 
@@ -137,9 +143,9 @@ def _arguments(content: Content) -> list[Any]:
 
 INSERT = f"""
     INSERT INTO urls ({_CONTENT_COLUMNS}, domain_id, short_code, user_id)
-    SELECT {_CONTENT.format(archived_at="now()")}, $14, $15, $16
-     WHERE NOT EXISTS (SELECT FROM url_aliases WHERE domain_id = $14 AND short_code = $15)
-       AND NOT EXISTS (SELECT FROM reserved_codes WHERE short_code = lower($15))
+    SELECT {_CONTENT.format(archived_at="now()")}, $16, $17, $18
+     WHERE NOT EXISTS (SELECT FROM url_aliases WHERE domain_id = $16 AND short_code = $17)
+       AND NOT EXISTS (SELECT FROM reserved_codes WHERE short_code = lower($17))
         ON CONFLICT (domain_id, short_code) DO NOTHING
     RETURNING {_COLUMNS}
 """  # noqa: S608
@@ -232,7 +238,7 @@ UPDATE = f"""
        SET ({_CONTENT_COLUMNS}, updated_at, version)
            = ({_CONTENT.format(archived_at="coalesce(archived_at, now())")},
               clock_timestamp(), nextval('url_version_seq'))
-     WHERE id = $14
+     WHERE id = $16
     RETURNING {_COLUMNS}
 """  # noqa: S608
 

@@ -44,7 +44,10 @@ def redirect_headers(target: str, seconds: int) -> dict[str, str]:
 
 
 def ready_answer(domain: int, code: str, record: LinkRecord, now: float) -> ReadyAnswer | None:
-    """Return what can be prepared, or None for a link that needs a look at each visitor."""
+    """Return what can be prepared, or None for a link that needs a look at each visitor.
+
+    None, too, where the link has not begun: what is prepared later holds from then on.
+    """
     seconds = cache_seconds(record, now)
     needs_a_look = (
         record.password_hash
@@ -52,6 +55,7 @@ def ready_answer(domain: int, code: str, record: LinkRecord, now: float) -> Read
         or record.forward_query
         or record.rules
         or (record.expires_at is not None and seconds)
+        or (record.starts_at is not None and now < record.starts_at)
     )
     if record.state != "active" or needs_a_look:
         return None

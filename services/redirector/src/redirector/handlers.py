@@ -54,6 +54,10 @@ class Gone(DomainError):
     status = 410
 
 
+class Over(Gone):
+    """The link has come to its end, and may lead elsewhere from then on."""
+
+
 class NotFound(DomainError):
     """There is no such link."""
 
@@ -99,6 +103,14 @@ class Visit:
 
     async def answer(self) -> Response:
         """Return the redirect; raises `DomainError` where there is none."""
+        try:
+            return await self._follow()
+        except Over:
+            if self._record.expired_target is None:
+                raise
+            return self._lead_on(self._record.expired_target)
+
+    async def _follow(self) -> Response:
         record = self._record
         self.refuse_gone()
         self._refuse_method()
@@ -111,7 +123,7 @@ class Visit:
         return self._redirect()
 
     def refuse_gone(self) -> None:
-        """Raise `NotFound` or `Gone` where the link leads nowhere now, whoever asks."""
+        """Raise `NotFound`, `Gone` or `Over` where the link leads nobody to its target now."""
         record = self._record
         if record.state == "unknown" and self._request.method == "GET" and self._is_click:
             self._state["orphans"].count(self._code)
@@ -119,8 +131,14 @@ class Visit:
             raise NotFound("Not found")
         if record.state == "inactive":
             raise Gone("URL is deactivated")
-        if record.expires_at is not None and time.time() >= record.expires_at:
-            raise Gone("URL has expired")
+        self._refuse_time(time.time())
+
+    def _refuse_time(self, now: float) -> None:
+        record = self._record
+        if record.starts_at is not None and now < record.starts_at:
+            raise Gone("URL is not active yet")
+        if record.expires_at is not None and now >= record.expires_at:
+            raise Over("URL has expired")
 
     def _refuse_method(self) -> None:
         """Accept POST where a password may come with it, or where the redirect passes it on."""
@@ -144,13 +162,13 @@ class Visit:
             return
         assert self._record.url_id is not None
         if not await self._state["limits"].take(self._record.url_id, limit):
-            raise Gone(USED_UP)
+            raise Over(USED_UP)
 
     async def refuse_used_up(self, limit: int) -> None:
-        """Raise `Gone` where a click would be beyond `limit`, and count none."""
+        """Raise `Over` where a click would be beyond `limit`, and count none."""
         assert self._record.url_id is not None
         if not await self._state["limits"].is_left(self._record.url_id, limit):
-            raise Gone(USED_UP)
+            raise Over(USED_UP)
 
     def _redirect(self) -> Response:
         record = self._record
@@ -160,6 +178,15 @@ class Visit:
                 self.target(), answers.cache_seconds(record, time.time())
             ),
         )
+        return self._marked(response)
+
+    def _lead_on(self, target: str) -> Response:
+        """Return the redirect of a link that is over; it is no click."""
+        status = 303 if self._request.method == "POST" else 302
+        headers = answers.redirect_headers(target, 0)
+        return self._marked(Response(status_code=status, headers=headers))
+
+    def _marked(self, response: Response) -> Response:
         if self._is_stale:
             response.headers["X-Cache"] = "stale"
         return response

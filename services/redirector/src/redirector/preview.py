@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from redirector import link_repository
-from redirector.handlers import State, Visit, code_of
+from redirector.handlers import Over, State, Visit, code_of
 from redirector.link_repository import Facts
 from shared.errors import DATABASE_UNAVAILABLE, DomainError
 from shared.events import LinkRecord
@@ -62,13 +62,15 @@ async def preview(request: Request[State]) -> Response:
     request.scope["source"] = resolution.source
     record = resolution.record
     visit = Visit(request, code, resolution)
-    visit.refuse_gone()
-    if record.password_hash is not None:
-        raise Hidden("This link needs a password: where it leads is not shown")
-    if record.max_clicks is not None:
-        await visit.refuse_used_up(record.max_clicks)
+    try:
+        target = await _target(visit, record)
+        varies = bool(record.rules)
+    except Over:
+        if record.expired_target is None:
+            raise
+        target, varies = record.expired_target, False
     facts = await _facts(request, record)
-    shown = Preview(code, visit.target(), facts.title, facts.created_at, bool(record.rules))
+    shown = Preview(code, target, facts.title, facts.created_at, varies)
     if prefers_html(request.headers.get("accept", "")):
         return HTMLResponse(_page(shown), headers={**HEADERS, "Content-Security-Policy": POLICY})
     return JSONResponse(shown, headers=HEADERS)
@@ -82,6 +84,16 @@ class PreviewPage(HTTPEndpoint):
         return await preview(request)
 
     head = get
+
+
+async def _target(visit: Visit, record: LinkRecord) -> str:
+    """Return the link's target for this visitor; raises `DomainError` where it has none."""
+    visit.refuse_gone()
+    if record.password_hash is not None:
+        raise Hidden("This link needs a password: where it leads is not shown")
+    if record.max_clicks is not None:
+        await visit.refuse_used_up(record.max_clicks)
+    return visit.target()
 
 
 async def _facts(request: Request[State], record: LinkRecord) -> Facts:
