@@ -54,7 +54,7 @@ redis ingest bus
 redis autoscaler bus
 
 # Who may do what in Redis. Without a user one may only PING, which is the health check.
-commands='+@all -@admin -@dangerous +info'
+commands='+@all -@admin -@dangerous +info +cluster|slots'
 user() {  # user NAME RULES
     printf 'user %s on #%s %s\n' "$1" "$(sha256 "redis_$1_password")" "$2"
 }

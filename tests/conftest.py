@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from shared import migrate, redis_client
 from shared.postgres import Pool
 from shortwire import processes, servers
+from tests.redis_cluster import LocalCluster
 
 TEMPLATE = "shortwire_template"
 
@@ -75,6 +76,24 @@ def _redis(folder: Path, name: str, settings: Mapping[str, str]) -> Iterator[str
     child = processes.start(program, folder)
     yield f"redis://:{password}@127.0.0.1:{port}/0"
     child.stop()
+
+
+@pytest.fixture(scope="session")
+async def cluster_server(server_folder: Path) -> AsyncIterator[LocalCluster]:
+    """A cluster of three caches."""
+    cluster = LocalCluster(server_folder, "cluster", servers.CACHE_SETTINGS)
+    try:
+        await cluster.form()
+        yield cluster
+    finally:
+        cluster.stop()
+
+
+@pytest.fixture
+async def cluster(cluster_server: LocalCluster) -> LocalCluster:
+    """The cluster of caches, whole and empty."""
+    await cluster_server.flush()
+    return cluster_server
 
 
 @pytest.fixture(scope="session")

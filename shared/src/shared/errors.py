@@ -48,6 +48,9 @@ REDIS_UNAVAILABLE: tuple[type[Exception], ...] = (
     redis.exceptions.OutOfMemoryError,
     redis.exceptions.ReadOnlyError,
     redis.exceptions.MaxConnectionsError,
+    redis.exceptions.ClusterDownError,
+    redis.exceptions.TryAgainError,  # this and the next: a cluster's slots are being moved
+    redis.exceptions.AskError,  # the base of MovedError
 )
 # Whatever Redis answers instead of what was asked, for callers that can do without it.
 REDIS_ERRORS: tuple[type[Exception], ...] = (OSError, redis.exceptions.RedisError)

@@ -6,6 +6,7 @@ from typing import Literal
 from prometheus_client import Gauge
 from redis.asyncio import Redis
 
+from shared import redis_client
 from shared.postgres import Pool
 
 PoolName = Literal["postgres", "cache", "bus", "links"]
@@ -25,13 +26,17 @@ def watch_postgres(pool: Pool) -> None:
 
 
 def watch_redis(name: PoolName, client: Redis) -> None:
-    """Export the state of the pool behind `client`."""
-    pool = client.connection_pool
+    """Export the state of the pool behind `client`; the limit is each node's of a cluster."""
+
+    def count(state: Literal[0, 1]) -> int:
+        pools = [node.connection_pool for node in redis_client.nodes(client)]
+        return sum(pool.get_connection_count()[state][0] for pool in pools)
+
     _watch(
         name,
-        limit=pool.max_connections,
-        idle=lambda: pool.get_connection_count()[0][0],
-        busy=lambda: pool.get_connection_count()[1][0],
+        limit=client.connection_pool.max_connections,
+        idle=lambda: count(0),
+        busy=lambda: count(1),
     )
 
 

@@ -9,7 +9,7 @@ import msgspec
 
 from shared import streams
 
-RedisURL = Annotated[str, msgspec.Meta(pattern=r"\A(redis|rediss|unix)://")]
+RedisURL = Annotated[str, msgspec.Meta(pattern=r"\A(redis|rediss|unix|rediss?\+cluster)://")]
 ClickStreams = Annotated[int, msgspec.Meta(ge=1, le=streams.MAX_CLICK_STREAMS)]
 
 
