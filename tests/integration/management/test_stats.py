@@ -190,6 +190,66 @@ async def test_every_breakdown_and_the_series_make_up_the_total(api: Api, pool: 
             assert sum(each[kind] for each in answer["series"]) == total[kind]
 
 
+@pytest.mark.parametrize(
+    ("query", "before"),
+    [
+        ("from=2026-04-10&to=2026-04-10", ("2026-04-09", "2026-04-09")),
+        ("from=2026-04-10&to=2026-04-16", ("2026-04-03", "2026-04-09")),
+        ("from=2026-04-01&to=2026-04-29", ("2026-03-03", "2026-03-31")),
+        ("from=2026-04-02&to=2026-04-30", ("2026-03-04", "2026-04-01")),
+        ("from=2026-04-02&to=2026-05-01", ("2026-03-03", "2026-04-01")),
+        ("from=2026-04-01&to=2026-04-30", ("2026-03-01", "2026-03-31")),
+        ("from=2026-03-01&to=2026-03-31", ("2026-02-01", "2026-02-28")),
+        ("from=2026-01-01&to=2026-02-28", ("2025-11-01", "2025-12-31")),
+        ("from=2025-01-01&to=2025-12-31", ("2024-01-01", "2024-12-31")),
+        ("from=1970-01-01&to=1970-01-31", ("1969-12-01", "1969-12-31")),
+        ("from=1970-01-02&to=1972-12-31", ("1967-01-03", "1970-01-01")),
+    ],
+)
+async def test_the_time_before_is_so_many_months_or_days(
+    api: Api, pool: Pool, query: str, before: tuple[str, str]
+):
+    url = (await api.url(await api.user()))["id"]
+    first, last = before
+    outside = datetime.fromisoformat(first) - timedelta(minutes=1)
+    for hour in (outside.isoformat(), f"{first}T00:00", f"{last}T23:00"):
+        await pool.execute(
+            "INSERT INTO clicks_hourly (url_id, hour, clicks, bots) VALUES ($1, $2, 1, 1)",
+            url,
+            datetime.fromisoformat(hour).replace(tzinfo=UTC),
+        )
+
+    told = (await stats(api, url, f"{query}&compare=previous&timezone=Europe/Vienna"))["previous"]
+
+    assert (told["from"], told["to"]) == before
+    assert told["total"] == dict(zip(KINDS, (2, 0, 2, 0, 0), strict=True))
+    assert sum(step["clicks"] for step in told["series"]) == 2
+
+
+async def test_what_was_before_is_cut_by_the_same_clock_over_its_change(api: Api, pool: Pool):
+    url = (await api.url(await api.user()))["id"]
+    # In Vienna clocks went forward on 29 March: midnight was at 23:00 UTC before, 22:00 after it.
+    for at in ("2026-03-28T22:59", "2026-03-28T23:01", "2026-03-29T21:59", "2026-03-29T22:01"):
+        await click(pool, url, at)
+
+    cut = "interval=day&timezone=Europe/Vienna&compare=previous"
+    told = (await stats(api, url, f"from=2026-03-30&to=2026-03-31&{cut}"))["previous"]
+
+    assert starts(told) == {
+        "2026-03-27T23:00:00": 1,
+        "2026-03-28T23:00:00": 2,
+        "2026-03-29T22:00:00": 1,
+    }
+
+
+async def test_what_was_before_is_told_only_if_asked_for(api: Api):
+    user_id = await api.user()
+    await api.url(user_id)
+
+    assert "previous" not in (await api.get(f"/stats?user_id={user_id}")).json
+    assert "previous" in (await api.get(f"/stats?user_id={user_id}&compare=previous")).json
+
+
 async def test_an_owner_s_total_is_of_their_live_links(start: Start, database: str, pool: Pool):
     async with start(auth="required") as api:
         world = World(api, await admin_key(database))
@@ -225,6 +285,7 @@ async def test_an_owner_s_total_is_of_their_live_links(start: Start, database: s
         ("timezone=Mars/Olympus", "timezone"),
         ("timezone=%2B05:30", "timezone"),
         ("timezone=", "timezone"),
+        ("compare=next", "compare"),
         ("limit=0", "limit"),
         ("limit=1001", "limit"),
         ("limit=x", "limit"),

@@ -15,7 +15,6 @@ from management.resources import State, operation, path_id, principal_of
 from management.stats_repository import (
     DIMENSIONS,
     Bucket,
-    Days,
     Interval,
     Known,
     Links,
@@ -63,8 +62,20 @@ class Breakdown(msgspec.Struct, frozen=True):
     unknown: Rest
 
 
-class Stats(msgspec.Struct, frozen=True, kw_only=True):
-    """Answers about the clicks from one UTC day to another, both included."""
+class Previous(msgspec.Struct, frozen=True, kw_only=True):
+    """The time just before the range, to compare with; its steps begin by the same clock."""
+
+    first: Day = msgspec.field(name="from")
+    last: Day = msgspec.field(name="to")
+    total: Total
+    series: list[Bucket]
+
+
+class Stats(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Answers about the clicks from one UTC day to another, both included.
+
+    `previous` is there where `compare` asks for it.
+    """
 
     first: Day = msgspec.field(name="from")
     last: Day = msgspec.field(name="to")
@@ -73,6 +84,7 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     total: Total
     series: list[Bucket]
     breakdowns: dict[str, Breakdown]
+    previous: Previous | None = None
 
 
 class OrphanStats(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,7 +110,7 @@ def _limit(value: str) -> int:
 
 LIMIT = {"limit": _limit}
 USER = {"user_id": pages.parse_id}
-CUT = stats_ranges.RANGE | stats_ranges.CUT | LIMIT
+CUT = stats_ranges.RANGE | stats_ranges.CUT | stats_ranges.COMPARE | LIMIT
 APRIL = date(2026, 4, 3)
 EXAMPLE = Stats(
     first=APRIL,
@@ -135,11 +147,11 @@ async def read_url_stats(request: Request[State]) -> Response:
     """
     url_id = path_id(request, "url_id", "URL not found")
     owner = principal_of(request).owner
-    asked, limit = _asked(request)
+    asked = _asked(request)
     async with snapshot(request.state["pool"]) as lent:
         if await url_repository.find(lent, url_id, owner) is None:
             raise NotFound("URL not found")
-        return JSONResponse(await _stats(lent, Links(url_id=url_id), asked, limit))
+        return JSONResponse(await _stats(lent, Links(url_id=url_id), asked))
 
 
 @operation(Stats, example=EXAMPLE, query=_described(CUT, USER))
@@ -149,13 +161,13 @@ async def read_stats(request: Request[State]) -> Response:
     An administrator's key gets those of all there are and were, or of one user's by `user_id`.
     """
     owner = principal_of(request).owner
-    asked, limit = _asked(request)
+    asked = _asked(request)
     user_id = pages.read_filters(request, USER).get("user_id")
     if owner is not None and user_id not in {None, owner}:
         raise NotFound("User not found")
     async with snapshot(request.state["pool"]) as lent:
         links = Links(user_id=user_id if owner is None else owner)
-        return JSONResponse(await _stats(lent, links, asked, limit))
+        return JSONResponse(await _stats(lent, links, asked))
 
 
 @operation(
@@ -172,13 +184,14 @@ async def read_orphan_stats(request: Request[State]) -> Response:
     They are kept for 90 days. Of codes beyond the first 10,000 of a day only the sum is known.
     """
     principal_of(request).require_admin()
-    asked, limit = _asked(request)
+    asked = _asked(request)
+    days = asked.range
     async with connection(request.state["pool"]) as lent:
-        found: Orphans = await stats_repository.find_orphans(lent, asked.days, limit)
+        found: Orphans = await stats_repository.find_orphans(lent, days.days, asked.limit)
     return JSONResponse(
         OrphanStats(
-            first=asked.first,
-            last=asked.last,
+            first=days.first,
+            last=days.last,
             visits=found.visits,
             codes=found.codes,
             other=found.other,
@@ -186,34 +199,54 @@ async def read_orphan_stats(request: Request[State]) -> Response:
     )
 
 
-def _asked(request: Request[Any]) -> tuple[stats_ranges.Range, int]:
-    asked = stats_ranges.read_range(request, datetime.now(UTC).date())
-    return asked, pages.read_filters(request, LIMIT).get("limit", DEFAULT_LIMIT)
+class Asked(msgspec.Struct, frozen=True):
+    """What is to be answered: `limit` values of each breakdown, and whether what was before."""
+
+    range: stats_ranges.Range
+    limit: int
+    is_compared: bool
 
 
-async def _stats(lent: Connection, links: Links, asked: stats_ranges.Range, limit: int) -> Stats:
-    days = asked.days
-    total, series = await _series(lent, links, days, asked)
-    breakdowns = {}
-    for dimension in DIMENSIONS:
-        known = await stats_repository.find_known(lent, links, days, dimension, limit)
-        breakdowns[dimension] = _breakdown(total, known)
-    return Stats(
-        first=asked.first,
-        last=asked.last,
-        interval=asked.interval,
-        timezone=asked.zone,
-        total=total,
-        series=series,
-        breakdowns=breakdowns,
+def _asked(request: Request[Any]) -> Asked:
+    given = pages.read_filters(request, LIMIT | stats_ranges.COMPARE)
+    return Asked(
+        stats_ranges.read_range(request, datetime.now(UTC).date()),
+        given.get("limit", DEFAULT_LIMIT),
+        "compare" in given,
     )
 
 
+async def _stats(lent: Connection, links: Links, asked: Asked) -> Stats:
+    days = asked.range
+    total, series = await _series(lent, links, days)
+    breakdowns = {}
+    for dimension in DIMENSIONS:
+        known = await stats_repository.find_known(lent, links, days.days, dimension, asked.limit)
+        breakdowns[dimension] = _breakdown(total, known)
+    return Stats(
+        first=days.first,
+        last=days.last,
+        interval=days.interval,
+        timezone=days.zone,
+        total=total,
+        series=series,
+        breakdowns=breakdowns,
+        previous=await _previous(lent, links, days.previous) if asked.is_compared else None,
+    )
+
+
+async def _previous(lent: Connection, links: Links, before: stats_ranges.Range) -> Previous:
+    total, series = await _series(lent, links, before)
+    return Previous(first=before.first, last=before.last, total=total, series=series)
+
+
 async def _series(
-    lent: Connection, links: Links, days: Days, asked: stats_ranges.Range
+    lent: Connection, links: Links, asked: stats_ranges.Range
 ) -> tuple[Total, list[Bucket]]:
     try:
-        series = await stats_repository.find_series(lent, links, days, asked.interval, asked.zone)
+        series = await stats_repository.find_series(
+            lent, links, asked.days, asked.interval, asked.zone
+        )
     except asyncpg.InvalidParameterValueError:
         message = "timezone must be a name of the IANA database, like Europe/Vienna"
         raise Malformed(message, {"timezone": message}) from None

@@ -61,8 +61,21 @@ def _zone(value: str) -> str:
     return value
 
 
+@fields.accepts(
+    type="string",
+    enum=["previous"],
+    description="Tell the totals and the series of the time just before, too: so many whole months "
+    "where the range is whole months, else so many days.",
+)
+def _compare(value: str) -> str:
+    if value != "previous":
+        raise ValueError("must be previous")
+    return value
+
+
 RANGE = {"from": _first, "to": _last}
 CUT = {"interval": _interval, "timezone": _zone}
+COMPARE = {"compare": _compare}
 
 
 class Range(msgspec.Struct, frozen=True):
@@ -81,6 +94,25 @@ class Range(msgspec.Struct, frozen=True):
             datetime.combine(self.first, midnight, UTC),
             datetime.combine(self.last + timedelta(days=1), midnight, UTC),
         )
+
+    @property
+    def previous(self) -> "Range":
+        """As many whole months just before, of whole months; else as many days."""
+        after = self.last + timedelta(days=1)
+        if self.first.day == after.day == 1:
+            first = _months_earlier(self.first, _months(after) - _months(self.first))
+        else:
+            first = self.first - (after - self.first)
+        return msgspec.structs.replace(self, first=first, last=self.first - timedelta(days=1))
+
+
+def _months(day: date) -> int:
+    return day.year * 12 + day.month - 1
+
+
+def _months_earlier(first: date, count: int) -> date:
+    year, month = divmod(_months(first) - count, 12)
+    return date(year, month + 1, 1)
 
 
 def read_range(request: Request[Any], today: date) -> Range:
