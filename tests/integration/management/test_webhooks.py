@@ -193,9 +193,9 @@ def click(user_id: int, code: str = "abc") -> Click:
     return Click(id=uuid4(), at=datetime.now(UTC), code=code, url_id=1, user_id=user_id)
 
 
-async def add_frame(bus: Redis, clicks: list[Click]) -> None:
+async def add_frame(bus: Redis, clicks: list[Click], stream: str = streams.CLICKS) -> None:
     await bus.xadd(
-        streams.CLICKS,
+        stream,
         {streams.CLICKS_BATCH: encoder.encode(clicks), streams.CLICKS_COUNT: len(clicks),
          streams.CLICKS_SCHEMA: 1},
     )  # fmt: skip
@@ -221,17 +221,45 @@ async def test_clicks_are_told_in_batches_to_whose_they_are(api: Api, run: Run, 
     assert told(everybody) == ids
 
 
+async def test_clicks_of_every_stream_are_told(api: Api, run: Run, bus: Redis):
+    names = [streams.CLICKS, *streams.click_streams(3)]
+    async with receiving() as receiver:
+        await hook_for(api, receiver.url, ["clicks"])
+        clicks = [click(1) for _ in range(8)]
+        for number in range(3):
+            await add_frame(bus, [clicks[number]], names[number])
+        async with run() as killed:
+            await receiver.has(3)
+            killed.kill()
+            await killed.wait()
+            for number in range(3, 7):
+                await add_frame(bus, [clicks[number]], names[number % 3])
+        async with run():
+            await add_frame(bus, [clicks[7]], names[3])  # begins here
+
+            async def is_told() -> bool:
+                return told(receiver) == {str(each.id) for each in clicks}
+
+            await eventually(is_told)
+
+
+def told(receiver: Receiver) -> set[str]:
+    return {each["id"] for m in receiver.messages for each in m["data"]["clicks"]}
+
+
 async def test_without_a_webhook_for_clicks_there_is_no_group_to_keep_them(
     api: Api, run: Run, bus: Redis
 ):
     async with receiving() as receiver, run():
         hook = await hook_for(api, receiver.url, ["clicks"])
         await add_frame(bus, [click(1)])
-        await receiver.has(1)
+        await add_frame(bus, [click(1)], "clicks:{2}")
+        await receiver.has(2)
         await api.delete(f"/webhooks/{hook['id']}")
 
         async def is_gone() -> bool:
-            return await bus.xinfo_groups(streams.CLICKS) == []
+            names = [streams.CLICKS, "clicks:{2}"]
+            return [await bus.xinfo_groups(name) for name in names] == [[], []]
 
         await eventually(is_gone)
 

@@ -47,7 +47,7 @@ def link_messages(entries: streams.Entries) -> list[Message]:
 
 
 def click_messages(entries: streams.Entries) -> list[Message]:
-    """Return what webhooks are told of entries of `clicks`."""
+    """Return what webhooks are told of entries of a stream of clicks."""
     clicks = []
     for entry_id, fields in entries:
         try:
@@ -91,12 +91,12 @@ class Feed:
             await self._take_in(entries)
         while await self._is_wanted():
             await self._take_in(await self._claimed() or await self._read(">"))
-            if self._stream == streams.CLICKS:
+            if self._stream != streams.LINKS:
                 await asyncio.sleep(LINGER_SECONDS)
 
     async def _is_wanted(self) -> bool:
-        """Tell whether to follow; a group on `clicks` that nobody reads would keep it for ever."""
-        if self._stream != streams.CLICKS:
+        """Tell whether to follow; a group that nobody reads would keep all clicks for ever."""
+        if self._stream == streams.LINKS:
             return True
         async with connection(self._pool) as lent:
             wanted = await webhook_repository.wants_clicks(lent)

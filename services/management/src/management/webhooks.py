@@ -6,13 +6,14 @@ A process of its own: a slow receiver must not slow the API down. Several may ru
 import asyncio
 import logging
 import signal
+from contextlib import AsyncExitStack
 
 import uvloop
 
 from management.settings import WebhookSettings
 from management.webhook_feed import SOCKET_TIMEOUT_SECONDS, Feed, click_messages, link_messages
 from management.webhook_sender import Sender, opened_session
-from shared import logs, pool_metrics, postgres, redis_client, streams
+from shared import click_streams, logs, pool_metrics, postgres, redis_client, streams
 from shared.exposition import expose
 from shared.settings import load
 from shared.tasks import background
@@ -20,6 +21,7 @@ from shared.tasks import background
 log = logging.getLogger(__name__)
 
 POOL_SIZE = 4
+BUS_CONNECTIONS = len(click_streams.NAMES) + 3  # a feed waits on each stream
 QUERY_TIMEOUT_SECONDS = 10.0
 
 
@@ -31,7 +33,10 @@ async def run(settings: WebhookSettings) -> None:
         loop.add_signal_handler(number, stop.set)
     async with (
         redis_client.connect(
-            settings.bus_url, name="webhooks", max_connections=4, timeout=SOCKET_TIMEOUT_SECONDS
+            settings.bus_url,
+            name="webhooks",
+            max_connections=BUS_CONNECTIONS,
+            timeout=SOCKET_TIMEOUT_SECONDS,
         ) as bus,
         await postgres.create_pool(
             settings.postgres_dsn,
@@ -51,14 +56,15 @@ async def run(settings: WebhookSettings) -> None:
             lease_seconds=settings.webhook_lease_seconds,
         )
         links = Feed(streams.LINKS, link_messages, bus, pool, settings.consumer)
-        clicks = Feed(streams.CLICKS, click_messages, bus, pool, settings.consumer)
         log.info("webhooks.started", extra={"consumer": settings.consumer})
         async with (
             background(links.run(), name="links"),
-            background(clicks.run(), name="clicks"),
             background(sender.run(), name="sender"),
+            AsyncExitStack() as feeds,
         ):
-            await stop.wait()
+            async for stream in click_streams.as_found(bus, stop):
+                clicks = Feed(stream, click_messages, bus, pool, settings.consumer)
+                await feeds.enter_async_context(background(clicks.run(), name=stream))
     log.info("webhooks.stopped")
 
 
