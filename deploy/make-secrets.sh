@@ -62,7 +62,7 @@ nobody='user default on nopass -@all +ping'
 monitor='-@all +ping +info +client|setname +slowlog|len +latency|latest +latency|histogram'
 derive cache.acl "$nobody
 $(user operator '~* &* +@all')
-$(user redirector "~u:* ~l:* $commands")
+$(user redirector "~u:* ~l:* ~tries:* $commands")
 $(user management "~* $commands")
 $(user monitor "$monitor")"
 derive bus.acl "$nobody
