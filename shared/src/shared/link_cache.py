@@ -5,19 +5,17 @@ PostgreSQL and may store what it read only while it still holds it; a writer voi
 The idea of the lease: Nishtala et al., "Scaling Memcache at Facebook", NSDI 2013, section 3.2.1.
 """
 
-import hashlib
 import logging
 import re
 import secrets
-from collections.abc import Sequence
-from importlib import resources
 from typing import cast
 
 import msgspec
 from redis.asyncio import Redis
-from redis.exceptions import NoScriptError
 
+from shared import redis_client
 from shared.events import LinkRecord, encoder, record_decoder
+from shared.redis_script import Script
 
 log = logging.getLogger(__name__)
 
@@ -34,25 +32,8 @@ def _lease_key(domain: int, code: str) -> str:
     return f"l:{{{domain}/{code}}}"
 
 
-class _Script:
-    """A Lua file, called by its hash and sent whole only where the server lacks it."""
-
-    def __init__(self, name: str) -> None:
-        self.source = resources.files("shared").joinpath(f"lua/{name}.lua").read_text()
-        self.digest = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
-
-    async def __call__(
-        self, redis: Redis, keys: list[str], arguments: Sequence[str | bytes]
-    ) -> int:
-        try:
-            reply = await redis.evalsha(self.digest, len(keys), *keys, *arguments)
-        except NoScriptError:
-            reply = await redis.eval(self.source, len(keys), *keys, *arguments)
-        return int(reply)
-
-
-_apply = _Script("apply")
-_fill = _Script("fill")
+_apply = Script("shared", "apply")
+_fill = Script("shared", "fill")
 
 
 async def get(redis: Redis, domain: int, code: str) -> LinkRecord | None:
@@ -70,6 +51,11 @@ async def get(redis: Redis, domain: int, code: str) -> LinkRecord | None:
 async def remove(redis: Redis, domain: int, code: str) -> None:
     """Remove an entry; any lease stays, so a reader under way may still fill."""
     await redis.delete(_entry_key(domain, code))
+
+
+def part_of(redis: Redis, domain: int, code: str) -> Redis:
+    """Return what is away when an entry cannot be had: a node of a cluster, as far as known."""
+    return redis_client.part_of(redis, _entry_key(domain, code))
 
 
 async def random_link(redis: Redis) -> tuple[int, str] | None:
@@ -91,7 +77,7 @@ async def fill(redis: Redis, domain: int, code: str, token: str, record: LinkRec
     keys = [_entry_key(domain, code), _lease_key(domain, code)]
     life = UNKNOWN_MS if record.state == "unknown" else 0
     arguments: list[str | bytes] = [token, str(record.version), encoder.encode(record), str(life)]
-    return await _fill(redis, keys, arguments) == 1
+    return int(await _fill(redis, keys, arguments)) == 1
 
 
 async def apply(redis: Redis, domain: int, code: str, record: LinkRecord) -> None:

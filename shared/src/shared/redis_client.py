@@ -53,9 +53,9 @@ async def node_of(redis: Redis, key: str) -> Redis:
     return await redis.node_of(key) if isinstance(redis, RedisCluster) else redis
 
 
-def address_of(redis: Redis, key: str) -> str:
-    """Return the address of the cluster's node that holds `key`, as far as known: else nothing."""
-    return redis.address_of(key) if isinstance(redis, RedisCluster) else ""
+def part_of(redis: Redis, key: str) -> Redis:
+    """Return what is away when `key` cannot be had: a node of a cluster, as far as known."""
+    return redis.part_of(key) if isinstance(redis, RedisCluster) else redis
 
 
 def nodes(redis: Redis) -> list[Redis]:

@@ -58,10 +58,10 @@ class RedisCluster(Redis):
         _, node = await self.holder(key_slot(key.encode()))
         return node
 
-    def address_of(self, key: str) -> str:
-        """Return the address of the node that holds `key`, as far as known: else nothing."""
-        holder = self._holders[key_slot(key.encode())] if self._holders else None
-        return "" if holder is None else f"{holder[0]}:{holder[1]}"
+    def part_of(self, key: str) -> Redis:
+        """Return the client of the node that holds `key`, as far as known: else this one."""
+        address = self._holders[key_slot(key.encode())] if self._holders else None
+        return self if address is None else self._nodes[address]
 
     async def execute_command(self, *args: EncodableT, **options: object) -> object:
         """Send a command to the node of its key."""

@@ -10,21 +10,25 @@ import logging
 import math
 import time
 from collections.abc import Mapping
-from importlib import resources
+from weakref import WeakKeyDictionary
 
 import msgspec
 from redis.asyncio import Redis
 
 from management import metrics
 from management.errors import TooManyRequests
+from shared import redis_client
 from shared.errors import REDIS_ERRORS
+from shared.redis_script import Script
 
 log = logging.getLogger(__name__)
 
 CHECK_SECONDS = 0.1  # beyond, the request goes on unchecked
-AWAY_SECONDS = 1.0  # for so long a Redis that failed is not asked again
+AWAY_SECONDS = 1.0  # for so long a Redis, or a node of a cluster, that failed is not asked again
 BURST_SECONDS = 2  # how many seconds' allowance may be used at once; the gateway's is the same
 IPV6_PREFIX = 64  # what one customer is given
+
+_take = Script("management", "take")
 
 
 class Limit(msgspec.Struct, frozen=True):
@@ -81,21 +85,21 @@ class RateLimits:
     """Takes from buckets; while Redis is away everybody may go on, counted."""
 
     def __init__(self, redis: Redis) -> None:
-        script = resources.files("management").joinpath("lua/take.lua").read_text()
-        self._take = redis.register_script(script)
-        self._ask_again_at = 0.0
+        self._redis = redis
+        self._ask_again_at: WeakKeyDictionary[Redis, float] = WeakKeyDictionary()
 
     async def take(self, limit: Limit, who: str, count: int = 1) -> Bucket | None:
         """Take `count` of the bucket of `who`, with 0 ask only; None where Redis can't tell."""
-        if time.monotonic() >= self._ask_again_at:
+        key = f"rate:{limit.name}:{{{who}}}"
+        part = redis_client.part_of(self._redis, key)
+        if time.monotonic() >= self._ask_again_at.get(part, 0.0):
             try:
                 async with asyncio.timeout(CHECK_SECONDS):
-                    reply = await self._take(
-                        [f"rate:{limit.name}:{{{who}}}"],
-                        [round(1_000_000 / limit.per_second), limit.capacity, count],
-                    )
+                    interval = round(1_000_000 / limit.per_second)
+                    arguments = [str(number) for number in (interval, limit.capacity, count)]
+                    reply = await _take(self._redis, [key], arguments)
             except REDIS_ERRORS as error:
-                self._ask_again_at = time.monotonic() + AWAY_SECONDS
+                self._ask_again_at[part] = time.monotonic() + AWAY_SECONDS
                 log.warning("rate_limits.unchecked", extra={"error": repr(error)})
             else:
                 is_taken, left, retry, full = map(int, reply)

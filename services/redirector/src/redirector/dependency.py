@@ -1,15 +1,21 @@
-"""A store that may fail: each call has a time limit and passes a circuit breaker."""
+"""A store that may fail: each call has a time limit and passes a circuit breaker.
+
+Parts of a store that fail each on its own, as the nodes of a cluster do, have a breaker each.
+"""
 
 import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
+from weakref import WeakKeyDictionary
 
 from redirector import metrics
 from redirector.breaker import CircuitBreaker, State
 
 log = logging.getLogger(__name__)
+
+OPENNESS: dict[State, float] = {"closed": 0.0, "half_open": 0.5, "open": 1.0}
 
 Answer = TypeVar("Answer")
 
@@ -29,27 +35,39 @@ class Dependency:
         self._unavailable = unavailable
         self._errors = metrics.DEPENDENCY_ERRORS.labels(name)
         self._seconds = metrics.DEPENDENCY_SECONDS.labels(name)
-        self._gauge = metrics.BREAKER.labels(name)
-        self._breaker = CircuitBreaker(time.monotonic, self._on_change)
+        self._breakers: WeakKeyDictionary[object, CircuitBreaker] = WeakKeyDictionary()
+        metrics.BREAKER.labels(name).set_function(self._worst)
 
-    async def ask(self, call: Callable[[], Awaitable[Answer]]) -> Answer:
+    async def ask(
+        self, call: Callable[[], Awaitable[Answer]], part: object | None = None
+    ) -> Answer:
         """Return the call's answer; raises `DependencyDown`."""
-        if not self._breaker.allows():
+        breaker = self._breaker(self if part is None else part)
+        if not breaker.allows():
             raise DependencyDown(self._name)
         try:
             with self._seconds.time():
                 async with asyncio.timeout(self._timeout):
                     answer = await call()
         except self._unavailable as error:
-            self._breaker.failed()
+            breaker.failed()
             self._errors.inc()
             raise DependencyDown(self._name) from error
         except BaseException:
-            self._breaker.abandoned()
+            breaker.abandoned()
             raise
-        self._breaker.succeeded()
+        breaker.succeeded()
         return answer
 
+    def _breaker(self, part: object) -> CircuitBreaker:
+        breaker = self._breakers.get(part)
+        if breaker is None:
+            breaker = CircuitBreaker(time.monotonic, self._on_change)
+            self._breakers[part] = breaker
+        return breaker
+
     def _on_change(self, state: State) -> None:
-        self._gauge.set({"closed": 0, "half_open": 0.5, "open": 1}[state])
         log.warning("breaker.changed", extra={"dependency": self._name, "state": state})
+
+    def _worst(self) -> float:
+        return max((OPENNESS[each.state] for each in self._breakers.values()), default=0.0)

@@ -154,7 +154,8 @@ class Resolver:
         try:
             with checkpoint("cache_lease"):
                 token = await self._cache_guard.ask(
-                    lambda: link_cache.take_lease(self._cache, self._domain, code)
+                    lambda: link_cache.take_lease(self._cache, self._domain, code),
+                    self._cache_part(code),
                 )
         except DependencyDown:
             return None
@@ -166,17 +167,23 @@ class Resolver:
         try:
             with checkpoint("cache_set"):
                 filled = await self._cache_guard.ask(
-                    lambda: link_cache.fill(self._cache, self._domain, code, token, record)
+                    lambda: link_cache.fill(self._cache, self._domain, code, token, record),
+                    self._cache_part(code),
                 )
         except DependencyDown:
             return
         if not filled:
             metrics.LEASES_LOST.inc()
 
+    def _cache_part(self, code: str) -> Redis:
+        return link_cache.part_of(self._cache, self._domain, code)
+
     async def _cached(self, code: str) -> LinkRecord | None:
         return await _counted(
             "cache",
-            self._cache_guard.ask(lambda: link_cache.get(self._cache, self._domain, code)),
+            self._cache_guard.ask(
+                lambda: link_cache.get(self._cache, self._domain, code), self._cache_part(code)
+            ),
         )
 
     async def _read(self, code: str) -> LinkRecord:

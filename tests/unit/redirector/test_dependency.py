@@ -1,0 +1,48 @@
+import pytest
+
+from redirector import breaker, metrics
+from redirector.dependency import Dependency, DependencyDown
+
+
+async def answer() -> str:
+    return "here"
+
+
+async def fail() -> str:
+    raise OSError
+
+
+class Node:
+    """A part of a store."""
+
+
+async def test_a_part_that_is_away_leaves_the_others_asked():
+    store = Dependency("cache", timeout=1, unavailable=(OSError,))
+    away, there = Node(), Node()
+
+    for _ in range(breaker.FAILURES_IN_A_ROW):
+        with pytest.raises(DependencyDown):
+            await store.ask(fail, away)
+
+    with pytest.raises(DependencyDown):
+        await store.ask(answer, away)
+    assert await store.ask(answer, there) == "here"
+    assert await store.ask(answer) == "here"
+    assert openness() == 1.0
+
+
+async def test_a_part_that_is_gone_is_forgotten():
+    store = Dependency("cache", timeout=1, unavailable=(OSError,))
+    away = Node()
+    for _ in range(breaker.FAILURES_IN_A_ROW):
+        with pytest.raises(DependencyDown):
+            await store.ask(fail, away)
+
+    del away
+
+    assert openness() == 0.0
+
+
+def openness() -> float:
+    [family] = metrics.BREAKER.collect()
+    return next(each.value for each in family.samples if each.labels == {"dependency": "cache"})
