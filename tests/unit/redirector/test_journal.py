@@ -6,15 +6,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
-from redirector.journal import LINE_BYTES, Journal, Line, Position, segment_path, segments
+from redirector.journal import LINE_BYTES, Journal
+from redirector.journal_lines import Line, Position, segment_path, segments
 from redirector.journal_reader import JournalReader
+from redirector.recent_lines import RecentLines
 
 START = Position(0, 0)
 payloads = st.lists(st.binary(min_size=1, max_size=300).filter(lambda b: b"\n" not in b))
 
 
 def open_journal(folder: Path, *, max_bytes: int = 1 << 20, segment_bytes: int = 1000) -> Journal:
-    return Journal(folder, max_bytes=max_bytes, segment_bytes=segment_bytes, sent=START)
+    return Journal(
+        folder, RecentLines(), max_bytes=max_bytes, segment_bytes=segment_bytes, sent=START
+    )
 
 
 def read_all(folder: Path, position: Position = START) -> tuple[list[bytes], int, Position]:
@@ -94,7 +98,9 @@ def test_a_new_process_goes_on_after_the_old_ones_segments(tmp_path: Path):
 
 
 def test_a_new_process_never_writes_below_what_was_sent(tmp_path: Path):
-    journal = Journal(tmp_path, max_bytes=1 << 20, segment_bytes=1000, sent=Position(7, 120))
+    journal = Journal(
+        tmp_path, RecentLines(), max_bytes=1 << 20, segment_bytes=1000, sent=Position(7, 120)
+    )
     journal.append([b"click"])
     journal.close()
 

@@ -11,7 +11,9 @@ from redis.asyncio import Redis
 from redirector import metrics, slots
 from redirector.click_encoder import ClickEncoder
 from redirector.click_sender import ClickSender, send_frame
-from redirector.journal import Journal, Line
+from redirector.journal import Journal
+from redirector.journal_lines import Line
+from redirector.recent_lines import RecentLines
 from shared.errors import REDIS_ERRORS
 from shared.tasks import background
 from shared.telemetry import Tracing
@@ -39,9 +41,14 @@ class ClickRecorder:
         self._tracing = tracing
         self._slot = _claim(parent)
         folder = self._slot.folder if self._slot else parent / "unusable"
-        self._sender = ClickSender(folder, bus, tracing)
+        recent = RecentLines()
+        self._sender = ClickSender(folder, bus, tracing, recent)
         self._journal = Journal(
-            folder, max_bytes=max_bytes, segment_bytes=segment_bytes, sent=self._sender.sent
+            folder,
+            recent,
+            max_bytes=max_bytes,
+            segment_bytes=segment_bytes,
+            sent=self._sender.sent,
         )
         self.encoder = ClickEncoder()
         self._has_clicks = asyncio.Event()
@@ -51,7 +58,7 @@ class ClickRecorder:
         """Write clicks to the journal; never waits and never fails."""
         self._journal.append(clicks)
         self._has_clicks.set()
-        metrics.CLICKS.inc(len(clicks))
+        metrics.RECORDED.total += len(clicks)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

@@ -11,8 +11,9 @@ import msgspec
 from redis.asyncio import Redis
 
 from redirector import metrics
-from redirector.journal import Line, Position, segment_path, segments
-from redirector.journal_reader import JournalReader
+from redirector.journal_lines import Line, Position, segment_path, segments
+from redirector.journal_reader import READ_BYTES, JournalReader
+from redirector.recent_lines import RecentLines
 from shared import streams, telemetry
 from shared.telemetry import Tracing
 
@@ -28,8 +29,11 @@ _TRACEPARENT = re.compile(rb'"traceparent":"([0-9a-f-]{55})"')  # within a strin
 class ClickSender:
     """Sends one journal; `sent` is acknowledged, `settled` is beyond the bus's memory lapses."""
 
-    def __init__(self, folder: Path, bus: Redis, tracing: Tracing) -> None:
+    def __init__(
+        self, folder: Path, bus: Redis, tracing: Tracing, recent: RecentLines | None = None
+    ) -> None:
         self._folder = folder
+        self._recent = recent or RecentLines()
         self._bus = bus
         self._tracing = tracing
         self._reader = JournalReader(folder)
@@ -44,7 +48,7 @@ class ClickSender:
         After an error the outcome is unknown, so the same clicks are sent again: whoever
         stores them recognises an id it has.
         """
-        batch = self._reader.read(self.sent)
+        batch = self._recent.take_after(self.sent, READ_BYTES) or self._reader.read(self.sent)
         if batch.corrupt:
             metrics.CLICKS_DROPPED.labels("corrupt").inc(batch.corrupt)
             log.error("journal.corrupt", extra={"lines": batch.corrupt})

@@ -1,83 +1,59 @@
 """Clicks on disk before their visitors are answered: append-only segments, bounded, checksummed.
 
-A segment is a text file. A line holds the clicks that were recorded together: a CRC-32 of what
-follows in 8 hex digits, how many they are, and their JSON objects with commas between. A `write`
-has reached the kernel when it returns, so a killed process loses nothing; only a power cut can,
-up to the last `sync`.
+A `write` has reached the kernel when it returns, so a killed process loses nothing; only a power
+cut can, up to the last `sync`.
 """
 
 import logging
 import os
-import zlib
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import msgspec
-
 from redirector import metrics
+from redirector.journal_lines import (
+    Line,
+    Position,
+    decode_line,
+    encode_line,
+    segment_path,
+    segments,
+)
+from redirector.recent_lines import RecentLines
 
 log = logging.getLogger(__name__)
 
 MAX_UNWRITTEN = 10_000  # clicks kept in memory while the disk refuses them
 LINE_BYTES = 16 << 10  # a reader takes in several at once
-CHECKSUM_LENGTH = 9  # 8 hex digits and a space
-SUFFIX = ".journal"
 
 
-class Position(msgspec.Struct, frozen=True, order=True):
-    """A place in a journal: a segment's number and a byte offset in it."""
-
-    segment: int
-    offset: int
-
-
-def segment_path(folder: Path, number: int) -> Path:
-    """Return the file of segment `number`."""
-    return folder / f"{number:012d}{SUFFIX}"
-
-
-def segments(folder: Path) -> list[int]:
-    """Return the numbers of the segments in `folder`, ascending."""
-    return sorted(int(path.stem) for path in folder.glob(f"*{SUFFIX}"))
-
-
-class Line(msgspec.Struct, frozen=True):
-    """Some clicks: JSON objects with commas between, which hold no line feed."""
-
-    count: int
-    payload: bytes
-
-
-def encode_line(line: Line) -> bytes:
-    """Return the line as it stands in a segment."""
-    body = b"%d %b" % (line.count, line.payload)
-    return b"%08x %b\n" % (zlib.crc32(body), body)
-
-
-def decode_line(raw: bytes) -> Line | None:
-    """Return what a line without its line feed holds, or None where it is corrupt."""
-    body = raw[CHECKSUM_LENGTH:]
-    if raw[:CHECKSUM_LENGTH] != b"%08x " % zlib.crc32(body):
-        return None
-    count, _, payload = body.partition(b" ")
-    return Line(int(count), payload)
-
-
-def _lines(clicks: Sequence[bytes]) -> Iterator[Line]:
-    """Put clicks into lines of LINE_BYTES or little more."""
-    start, size = 0, 0
+def _lines(clicks: Sequence[bytes]) -> list[Line]:
+    """Put clicks into lines of LINE_BYTES or little more; nearly always it is one."""
+    whole = b",".join(clicks)
+    if len(whole) <= LINE_BYTES:
+        return [Line(len(clicks), whole)]
+    lines, start, size = [], 0, 0
     for end, click in enumerate(clicks, 1):
         size += len(click)
         if size >= LINE_BYTES or end == len(clicks):
-            yield Line(end - start, b",".join(clicks[start:end]))
+            lines.append(Line(end - start, b",".join(clicks[start:end])))
             start, size = end, 0
+    return lines
 
 
 class Journal:
     """The writing end of one slot's journal; exactly one process holds it (see `slots`)."""
 
-    def __init__(self, folder: Path, *, max_bytes: int, segment_bytes: int, sent: Position) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        recent: RecentLines,
+        *,
+        max_bytes: int,
+        segment_bytes: int,
+        sent: Position,
+    ) -> None:
+        self._recent = recent
         self._folder = folder
         self._max_bytes = max_bytes
         self._segment_bytes = segment_bytes
@@ -91,11 +67,9 @@ class Journal:
 
     def append(self, clicks: Sequence[bytes]) -> None:
         """Write clicks at once; where the disk refuses, keep them in memory."""
-        whole = b",".join(clicks)
-        if len(whole) <= LINE_BYTES:
-            content = encode_line(Line(len(clicks), whole))
-        else:
-            content = b"".join(map(encode_line, _lines(clicks)))
+        lines = _lines(clicks)
+        encoded = [encode_line(line) for line in lines]
+        content = b"".join(encoded)  # no copy of a single one
         try:
             if self._descriptor < 0:
                 self._open_next()
@@ -107,7 +81,10 @@ class Journal:
             self._keep_in_memory(clicks, error)
             return
         self._is_refused = False
-        self._size += written
+        for line, raw in zip(lines, encoded, strict=True):
+            end = self._size + len(raw)
+            self._recent.add(self._number, self._size, end, line)
+            self._size = end
         if self._size >= self._segment_bytes:
             self._close_segment()
 

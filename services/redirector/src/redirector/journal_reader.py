@@ -3,19 +3,9 @@
 import os
 from pathlib import Path
 
-import msgspec
-
-from redirector.journal import Line, Position, decode_line, segment_path, segments
+from redirector.journal_lines import Batch, Position, decode_line, segment_path, segments
 
 READ_BYTES = 256 << 10  # of one read, and so of a frame; a line is far shorter
-
-
-class Batch(msgspec.Struct, frozen=True):
-    """Lines in the order they were written, and the position behind them."""
-
-    lines: list[Line]
-    position: Position
-    corrupt: int = 0  # lines whose checksum is wrong: a power cut's torn tail
 
 
 class JournalReader:

@@ -1,7 +1,7 @@
 """The redirector's metrics, each declared once; docs/reference/metrics.md explains them."""
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from itertools import accumulate
 from typing import Literal
@@ -10,12 +10,16 @@ from prometheus_client import REGISTRY, Counter, Gauge, Histogram
 from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 
+from redirector.tallies import Tallies, Tally
 from shared.observation import OTHER
 
 REDIRECT_ROUTE = "/{code}"
 
 Tier = Literal["near", "cache", "database"]
 Result = Literal["hit", "negative", "miss", "unavailable"]
+
+_tallies = Tallies()
+REGISTRY.register(_tallies)  # before the counters that it adds to
 
 RESPONSES = Counter(
     "shortwire_redirector_responses_total", "Answers to visitors.", ["route", "status", "source"]
@@ -141,15 +145,20 @@ _response_seconds = ResponseSeconds()
 REGISTRY.register(_response_seconds)
 
 
-def answered(status: int, source: str, seconds: float, times: int = 1) -> None:
-    """Count redirects, or what visitors got instead; `source` is where the record came from."""
-    answered_on(REDIRECT_ROUTE, status, source, seconds, times)
+def answered_on(route: str, status: int, source: str, seconds: float) -> None:
+    """Count an answer; `source` is where the record came from."""
+    _responses(route, status, source).inc()
+    _seconds(route, source).observe(seconds, 1)
 
 
-def answered_on(route: str, status: int, source: str, seconds: float, times: int = 1) -> None:
-    """Count answers on any route."""
-    _responses(route, status, source).inc(times)
-    _seconds(route, source).observe(seconds, times)
+def answered_at_once(times: Mapping[int, int], seconds: float) -> None:
+    """Count a turn's redirects by the short cut, by status, each after `seconds`."""
+    answers = 0
+    for status, number in times.items():
+        _redirects_at_once(status).total += number
+        answers += number
+    SHORT_CUT_HITS.total += answers
+    _seconds(REDIRECT_ROUTE, "near").observe(seconds, answers)
 
 
 def refused(status: int) -> None:
@@ -163,12 +172,19 @@ def _responses(route: str, status: int, source: str) -> Counter:
 
 
 @cache
+def _redirects_at_once(status: int) -> Tally:
+    return _tallies.of(_responses(REDIRECT_ROUTE, status, "near"))
+
+
+@cache
 def _seconds(route: str, source: str) -> _Series:
     return _response_seconds.series(route, source)
 
 
 # A series that is there from the start, at zero, can be alerted on when it first moves.
 NEAR_HIT = LOOKUPS.labels("near", "hit")
+SHORT_CUT_HITS = _tallies.of(NEAR_HIT)
+RECORDED = _tallies.of(CLICKS)
 NEAR_NEGATIVE = LOOKUPS.labels("near", "negative")
 NEAR_MISS = LOOKUPS.labels("near", "miss")
 for _result in ("hit", "negative", "miss", "unavailable"):
