@@ -15,18 +15,14 @@ from shared.tasks import sleep_unless
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 1.0
+LOOK_SECONDS = 2.0
 
 NAMES = [streams.CLICKS, *streams.click_streams(streams.MAX_CLICK_STREAMS)]
 
 
 async def found(bus: Redis) -> list[str]:
     """Return the streams of clicks that there are; raises Redis's errors."""
-    async with bus.pipeline(transaction=False) as pipeline:
-        for name in NAMES:
-            pipeline.exists(name)
-        there = await pipeline.execute()
-    return [name for name, is_there in zip(NAMES, there, strict=True) if is_there]
+    return [name for name in NAMES if await bus.exists(name)]
 
 
 async def as_found(bus: Redis, stop: asyncio.Event) -> AsyncIterator[str]:
@@ -34,17 +30,26 @@ async def as_found(bus: Redis, stop: asyncio.Event) -> AsyncIterator[str]:
 
     `clicks` comes at once, whether it is there or not; the bus may come and go.
     """
-    seen = {streams.CLICKS}
+    unseen = NAMES[1:]
     yield streams.CLICKS
     while not stop.is_set():
-        try:
-            names = await found(bus)
-        except REDIS_ERRORS as error:
-            log.warning("click_streams.retry", extra={"error": repr(error)})
-            names = []
-        for name in names:
-            if name not in seen:
-                seen.add(name)
-                log.info("click_streams.found", extra={"stream": name})
-                yield name
+        for name in await _look(bus, unseen):
+            unseen = [each for each in unseen if each != name]
+            log.info("click_streams.found", extra={"stream": name})
+            yield name
         await sleep_unless(stop, LOOK_SECONDS)
+
+
+async def _look(bus: Redis, names: list[str]) -> list[str]:
+    """Return which of these there are; of a cluster's nodes one may be away."""
+    there = []
+    failure: Exception | None = None
+    for name in names:
+        try:
+            if await bus.exists(name):
+                there.append(name)
+        except REDIS_ERRORS as error:
+            failure = error
+    if failure is not None:
+        log.warning("click_streams.retry", extra={"error": repr(failure)})
+    return there

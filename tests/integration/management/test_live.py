@@ -13,10 +13,15 @@ from uuid import uuid4
 
 import msgspec
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from redis.asyncio import Redis
 
 from management import live_clicks, live_handlers
-from management.live_clicks import LiveClicks, parse_position, write_position
+from management.errors import Malformed
+from management.live_clicks import LiveClicks
+from management.live_positions import ALL_OF_IT as MAX
+from management.live_positions import Positions, parse_positions, write_positions
 from shared import streams
 from shared.events import Click, encoder
 from shared.tasks import background
@@ -33,9 +38,9 @@ def click(url_id: int, **facts: Any) -> Click:
     return Click(id=uuid4(), at=datetime.now(UTC), code="abc", url_id=url_id, **facts)
 
 
-async def publish(bus: Redis, *clicks: Click) -> None:
+async def publish(bus: Redis, *clicks: Click, stream: str = streams.CLICKS) -> None:
     fields: Any = {streams.CLICKS_SCHEMA: 1, streams.CLICKS_BATCH: encoder.encode(clicks)}
-    await bus.xadd(streams.CLICKS, fields)
+    await bus.xadd(stream, fields)
 
 
 class Stream(msgspec.Struct):
@@ -134,6 +139,46 @@ async def test_who_comes_back_gets_what_was_missed_once(api: Api, bus: Redis):
     assert ids == [str(each.id) for each in clicks[2:]]
 
 
+async def test_who_comes_back_gets_what_was_missed_of_each_stream_once(api: Api, bus: Redis):
+    """Wherever in the streams it was, and though their number changes meanwhile."""
+    url = await api.url(await api.user())
+    path = f"/urls/{url['id']}/events/live"
+    names = [streams.CLICKS, *streams.click_streams(3)]
+    sent: list[str] = []
+    got: list[str] = []
+
+    async def publish_all(*among: str) -> None:
+        for name in among:
+            clicks = [click(url["id"]) for _ in range(2)]
+            await publish(bus, click(999), *clicks, stream=name)
+            sent.extend(str(each.id) for each in clicks)
+
+    async def take(stream: Stream, *, but: int) -> str:
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            for _ in range(len(sent) - len(got) - but):
+                position, data = await stream.event()
+                got.append(data["id"])
+        return position
+
+    await publish_all(*names[:3])  # before anybody listened
+    sent.clear()
+    async with opened(api, path) as stream:
+        await stream.piece()
+        await publish_all(*names[:2])
+        last = await take(stream, but=2)
+    for among in (names[:3], names, names[1:], names[:1]):
+        await publish_all(*among)
+        async with opened(api, path, last) as stream:
+            await stream.piece()
+            await publish_all(*names)
+            last = await take(stream, but=2)
+    async with opened(api, path, last) as stream:
+        await take(stream, but=0)
+
+    assert len(got) == len(set(got))
+    assert set(got) == set(sent)
+
+
 async def test_a_silent_stream_says_that_it_lives(api: Api, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(live_handlers, "HEARTBEAT_SECONDS", 0.05)
     url = await api.url(await api.user())
@@ -209,9 +254,31 @@ async def test_a_slow_listener_is_dropped_and_the_others_are_not(
     assert not live._wanted.is_set()
 
 
-@pytest.mark.parametrize("position", [(0, 0, 1), (1_775_217_600_000, 7, 99)])
-def test_a_position_is_read_as_it_was_written(position: tuple[int, int, int]):
-    assert parse_position(write_position(position)) == position
+@given(
+    st.dictionaries(
+        st.sampled_from([streams.CLICKS, *streams.click_streams(streams.MAX_CLICK_STREAMS)]),
+        st.tuples(
+            st.integers(1, 10**13), st.integers(0, 10**9), st.integers(1, 10**6) | st.just(MAX)
+        ),
+        min_size=1,
+    )
+)
+@example({"clicks": (1_775_217_600_000, 7, 99)})
+def test_positions_are_read_as_they_were_written(positions: Positions):
+    text = write_positions(positions)
+
+    assert parse_positions(text) == positions
+    assert set(text) <= set("0123456789-/:,")
+
+
+def test_with_one_stream_an_id_is_what_it_always_was():
+    assert write_positions({"clicks": (1_775_217_600_000, 7, 99)}) == "1775217600000-7/99"
+
+
+@pytest.mark.parametrize("text", ["", "7", "1-1/1,", "16:1-1/1", "x:1-1/1", ",".join(["1-1"] * 99)])
+def test_what_is_no_position_is_refused(text: str):
+    with pytest.raises(Malformed):
+        parse_positions(text)
 
 
 async def test_the_end_of_the_service_ends_streams_at_once(

@@ -18,15 +18,8 @@ from management.connections import connection
 from management.descriptions import Media
 from management.errors import NotFound
 from management.fields import Moment
-from management.live_clicks import (
-    Listener,
-    LiveClick,
-    LiveClicks,
-    Position,
-    TooManyListeners,
-    parse_position,
-    write_position,
-)
+from management.live_clicks import Listener, LiveClick, LiveClicks, TooManyListeners
+from management.live_positions import Positions, parse_positions, write_positions
 from management.resources import State, operation, path_id, principal_of
 from management.streamed import Streamed
 from shared.errors import REDIS_ERRORS
@@ -69,7 +62,7 @@ async def stream_clicks(request: Request[State]) -> Response:
     url_id = path_id(request, "url_id", "URL not found")
     principal = principal_of(request)
     text = request.headers.get("last-event-id")
-    after = None if text is None else parse_position(text)
+    after = None if text is None else parse_positions(text)
     async with connection(request.state["pool"]) as lent:
         if await url_repository.find(lent, url_id, principal.owner) is None:
             raise NotFound("URL not found")
@@ -85,7 +78,7 @@ async def stream_clicks(request: Request[State]) -> Response:
 
 
 async def _events(
-    live: LiveClicks, listener: Listener, after: Position | None
+    live: LiveClicks, listener: Listener, after: Positions | None
 ) -> AsyncIterator[bytes]:
     yield b"retry: 1000\n\n"
     if after is not None:
@@ -124,5 +117,5 @@ def _event(live: LiveClick) -> bytes:
         click.language,
         click.source,
     )
-    position = write_position(live.position).encode()
-    return b"id: %b\nevent: click\ndata: %b\n\n" % (position, msgspec.json.encode(shown))
+    positions = write_positions(live.positions).encode()
+    return b"id: %b\nevent: click\ndata: %b\n\n" % (positions, msgspec.json.encode(shown))
