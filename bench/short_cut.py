@@ -16,6 +16,7 @@ from bench import report
 from bench.browser import request
 from bench.links import TARGET, WARM
 from bench.medians import Figure, figure
+from redirector.click_frames import ClickFrames
 from redirector.click_recorder import ClickRecorder
 from redirector.hot_path import HotPath
 from redirector.link_follower import LinkFollower
@@ -23,7 +24,7 @@ from redirector.near_cache import NearCache
 from redirector.protocol import RedirectProtocol
 from redirector.resolver import Resolver
 from redirector.visitors import Visitors
-from shared import redis_client, request_log, telemetry
+from shared import redis_client, request_log, streams, telemetry
 from shared.events import DEFAULT_DOMAIN, LinkRecord
 from shared.request_log import RequestLog
 
@@ -106,9 +107,8 @@ def _hot_path(folder: Path, redis: Redis) -> HotPath:
         version=1, state="active", cached_at=time.time(), url_id=12345, user_id=77, target=TARGET
     )
     near.store(WARM, record, near.generation)
-    clicks = ClickRecorder(
-        folder, redis, max_bytes=JOURNAL_BYTES, segment_bytes=16 << 20, tracing=tracing
-    )
+    frames = ClickFrames(redis, [streams.CLICKS], tracing)
+    clicks = ClickRecorder(folder, frames, max_bytes=JOURNAL_BYTES, segment_bytes=16 << 20)
     visitors = Visitors(
         trusted_proxies="127.0.0.1", address_policy="anonymized", honour_opt_out=False
     )

@@ -9,6 +9,7 @@ from starlette.routing import Route
 
 from redirector import link_follower, metrics
 from redirector.cache_sampler import CacheSampler
+from redirector.click_frames import ClickFrames
 from redirector.click_limits import ClickLimits
 from redirector.click_recorder import ClickRecorder
 from redirector.handlers import State, follow, health, ready
@@ -22,7 +23,7 @@ from redirector.resolver import MAX_LOADS, Resolver
 from redirector.settings import Settings
 from redirector.visitor_traits import VisitorTraits
 from redirector.visitors import Visitors
-from shared import pool_metrics, postgres, redis_client
+from shared import pool_metrics, postgres, redis_client, streams
 from shared.countries import Countries
 from shared.events import DEFAULT_DOMAIN
 from shared.http import EXCEPTION_HANDLERS, RequestIDMiddleware
@@ -97,10 +98,9 @@ def create_app(settings: Settings) -> Starlette:
             resolver = Resolver(near, follower, cache, pool, DEFAULT_DOMAIN)
             clicks = ClickRecorder(
                 settings.journal_dir,
-                bus,
+                ClickFrames(bus, [streams.CLICKS], tracing),
                 max_bytes=settings.journal_max_bytes,
                 segment_bytes=settings.journal_segment_bytes,
-                tracing=tracing,
             )
             visitors = Visitors(
                 trusted_proxies=settings.trusted_proxies,

@@ -6,17 +6,15 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from redis.asyncio import Redis
-
 from redirector import metrics, slots
 from redirector.click_encoder import ClickEncoder
-from redirector.click_sender import ClickSender, send_frame
+from redirector.click_frames import ClickFrames
+from redirector.click_sender import ClickSender
 from redirector.journal import Journal
 from redirector.journal_lines import Line
 from redirector.recent_lines import RecentLines
 from shared.errors import REDIS_ERRORS
 from shared.tasks import background
-from shared.telemetry import Tracing
 
 log = logging.getLogger(__name__)
 
@@ -34,15 +32,14 @@ class ClickRecorder:
     """One worker's recorder, on the first free slot under `parent`."""
 
     def __init__(
-        self, parent: Path, bus: Redis, *, max_bytes: int, segment_bytes: int, tracing: Tracing
+        self, parent: Path, frames: ClickFrames, *, max_bytes: int, segment_bytes: int
     ) -> None:
         self._parent = parent
-        self._bus = bus
-        self._tracing = tracing
+        self._frames = frames
         self._slot = _claim(parent)
         folder = self._slot.folder if self._slot else parent / "unusable"
         recent = RecentLines()
-        self._sender = ClickSender(folder, bus, tracing, recent)
+        self._sender = ClickSender(folder, frames, recent)
         self._journal = Journal(
             folder,
             recent,
@@ -118,8 +115,7 @@ class ClickRecorder:
             payloads = [waiting.popleft() for _ in range(min(MAX_FRAME_CLICKS, len(waiting)))]
             try:
                 async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
-                    lines = [Line(1, payload) for payload in payloads]
-                    await send_frame(self._bus, lines, self._tracing)
+                    await self._frames.send([Line(1, payload) for payload in payloads])
             except BaseException:
                 waiting.extendleft(reversed(payloads))
                 raise
@@ -148,7 +144,7 @@ class ClickRecorder:
                 await self._send_orphan(slot)
 
     async def _send_orphan(self, slot: slots.Slot) -> None:
-        sender = ClickSender(slot.folder, self._bus, self._tracing)
+        sender = ClickSender(slot.folder, self._frames)
         try:
             while not sender.is_settled():
                 async with asyncio.timeout(SEND_TIMEOUT_SECONDS):

@@ -1,21 +1,17 @@
-"""Carries clicks from a slot's journal to the stream `clicks`, at least once."""
+"""Carries clicks from a slot's journal to the bus, at least once."""
 
 import logging
-import re
 import time
 from collections import deque
-from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
-from redis.asyncio import Redis
 
 from redirector import metrics
-from redirector.journal_lines import Line, Position, segment_path, segments
+from redirector.click_frames import ClickFrames
+from redirector.journal_lines import Position, segment_path, segments
 from redirector.journal_reader import READ_BYTES, JournalReader
 from redirector.recent_lines import RecentLines
-from shared import streams, telemetry
-from shared.telemetry import Tracing
 
 log = logging.getLogger(__name__)
 
@@ -23,23 +19,21 @@ log = logging.getLogger(__name__)
 # it restarted may be gone with it, and is sent again.
 RESEND_SECONDS = 5.0
 SETTLED_NAME = "settled.json"
-_TRACEPARENT = re.compile(rb'"traceparent":"([0-9a-f-]{55})"')  # within a string quotes are escaped
 
 
 class ClickSender:
     """Sends one journal; `sent` is acknowledged, `settled` is beyond the bus's memory lapses."""
 
     def __init__(
-        self, folder: Path, bus: Redis, tracing: Tracing, recent: RecentLines | None = None
+        self, folder: Path, frames: ClickFrames, recent: RecentLines | None = None
     ) -> None:
         self._folder = folder
         self._recent = recent or RecentLines()
-        self._bus = bus
-        self._tracing = tracing
+        self._frames = frames
         self._reader = JournalReader(folder)
         self._settled = _load_settled(folder)
         self._history: deque[tuple[float, Position]] = deque()
-        self._run_id: str | None = None
+        self._run_ids: set[str] | None = None
         self.sent = self._settled
 
     async def send_some(self) -> int:
@@ -53,18 +47,18 @@ class ClickSender:
             metrics.CLICKS_DROPPED.labels("corrupt").inc(batch.corrupt)
             log.error("journal.corrupt", extra={"lines": batch.corrupt})
         if batch.lines:
-            await send_frame(self._bus, batch.lines, self._tracing)
+            await self._frames.send(batch.lines)
         self.sent = batch.position
         return len(batch.lines)
 
     async def settle(self) -> list[int]:
         """Once a second: go back if the bus restarted, drop old segments, return their numbers."""
-        run_id = (await self._bus.info("server"))["run_id"]
-        if self._run_id not in {None, run_id}:
+        run_ids = await self._frames.run_ids()
+        if self._run_ids is not None and self._run_ids != run_ids:
             log.warning("clicks.resend", extra={"since": RESEND_SECONDS})
             self.sent = self._settled
             self._history.clear()
-        self._run_id = run_id
+        self._run_ids = run_ids
         now = time.monotonic()
         self._history.append((now, self.sent))
         moved = False
@@ -104,30 +98,3 @@ def _load_settled(folder: Path) -> Position:
         return msgspec.json.decode((folder / SETTLED_NAME).read_bytes(), type=Position)
     except (OSError, msgspec.DecodeError):
         return Position(0, 0)  # send all: what was stored already is recognised by its id
-
-
-async def send_frame(bus: Redis, lines: Sequence[Line], tracing: Tracing) -> None:
-    """Add one entry that carries all `lines`; never with MAXLEN, which drops unread ones."""
-    count = sum(line.count for line in lines)
-    batch = b"[%b]" % b",".join(line.payload for line in lines)
-    attributes = {
-        **telemetry.messaging(streams.CLICKS, "send"),
-        "messaging.batch.message_count": count,
-    }
-    links = tracing.links(_traceparents(batch)) if tracing.is_on else []
-    with tracing.linked("send clicks", "producer", attributes, links):
-        await bus.xadd(
-            streams.CLICKS,
-            {
-                streams.CLICKS_SCHEMA: streams.CLICKS_SCHEMA_VERSION,
-                streams.CLICKS_COUNT: count,
-                streams.CLICKS_BATCH: batch,
-            },
-        )
-    metrics.CLICKS_SENT.inc(count)
-    metrics.FRAMES_SENT.inc()
-
-
-def _traceparents(batch: bytes) -> list[str]:
-    """Return the requests among a frame's clicks that are traced."""
-    return [found.decode() for found in _TRACEPARENT.findall(batch)]
