@@ -208,6 +208,46 @@ async def test_with_the_database_cut_off_it_holds_its_batch_and_goes_on_afterwar
         await until(lambda: is_all_stored(pool, bus, 51))
 
 
+async def test_with_the_bus_cut_off_again_and_again_each_click_is_stored_once(
+    run: Run, bus: Redis, bus_url: str, pool: Pool
+):
+    async with before(bus_url) as (line, url), run(BUS_URL=url, BATCH_EVENTS="400"):
+        for _ in range(10):
+            await publish(bus, [click() for _ in range(1_000)], frames=10)
+            line.cut()
+            await asyncio.sleep(0.2)
+
+        await until(lambda: is_all_stored(pool, bus, 10_000))
+
+
+async def test_stopped_with_two_batches_in_hand_it_leaves_both_to_be_stored_later(
+    run: Run, bus: Redis, pool: Pool, dsn: str
+):
+    server, _, name = dsn.rpartition("/")
+    through_line = before(server)
+    async with (
+        through_line as (line, through),
+        run(POSTGRES_DSN=f"{through}/{name}", BATCH_EVENTS="1000") as process,
+    ):
+        await publish(bus, [click()])
+        await until(lambda: is_all_stored(pool, bus, 1))
+        line.refuses = True
+        line.cut()
+        await publish(bus, [click() for _ in range(4_000)], frames=40)
+
+        async def are_held() -> bool:
+            return await pending(bus) >= 2  # an entry of the first batch, one of the second
+
+        await until(are_held)
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(process.wait(), 10) == 0
+    assert await pending(bus) >= 2
+    assert await stored(pool) == (1, 1)
+
+    async with run():
+        await until(lambda: is_all_stored(pool, bus, 4_001))
+
+
 async def test_a_vanished_group_is_made_again_and_nothing_is_stored_twice(
     run: Run, bus: Redis, pool: Pool
 ):

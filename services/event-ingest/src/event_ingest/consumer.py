@@ -12,9 +12,12 @@ from typing import TypeVar
 from redis.exceptions import ResponseError
 
 from event_ingest import click_repository, metrics, storage
+from event_ingest.batch_size import BatchSize
 from event_ingest.consumer_group import ConsumerGroup
 from event_ingest.enrichment import Enrichment
 from event_ingest.frames import DeadLetter, decode, utc_now
+from event_ingest.in_hand import InHand
+from event_ingest.storage import STORED_AT_ONCE, Storable
 from shared import checkpoints, streams, telemetry
 from shared.checkpoints import Journey, checkpoint
 from shared.errors import DATABASE_UNAVAILABLE, REDIS_UNAVAILABLE, TRANSACTION_CONFLICT
@@ -25,7 +28,7 @@ from shared.telemetry import Tracing
 
 log = logging.getLogger(__name__)
 
-MAX_ENTRIES = 500  # of one read
+BATCHES_IN_HAND = 2  # one is stored while the next is read and enriched; memory holds so many
 MAX_DELIVERIES = 5  # an entry given out more often has ended its consumers: put it aside
 CLAIM_SECONDS = 15.0
 RETRY_MIN_SECONDS = 0.1
@@ -73,7 +76,7 @@ class DeadShare:
 
 
 class Consumer:
-    """One consumer of the stream `clicks`; `stop` ends it after the batch in hand."""
+    """One consumer of the stream `clicks`; `stop` ends it after the batches in hand."""
 
     def __init__(
         self,
@@ -93,11 +96,11 @@ class Consumer:
         self._pool = pool
         self._stop = stop
         self._enrichment = enrichment
-        self._batch_events = batch_events
+        self._batch_size = BatchSize(batch_events)
         self._claim_idle_seconds = claim_idle_seconds
         self._claim_at = 0.0
-        self._clicks_per_entry = 1.0
         self._dead_share = DeadShare()
+        self._storing = asyncio.Lock()
 
     async def run(self) -> None:
         """Consume until stopped; raises `TooManyDeadLetters`. Stores may come and go."""
@@ -110,17 +113,20 @@ class Consumer:
         # Reading counts as a delivery: only with PostgreSQL there can it be judged by that.
         await self._with_database(lambda: click_repository.ping(self._pool))
         await self._finish_own()
-        while not self._stop.is_set():
-            metrics.LOOPED_AT.set_to_current_time()
-            try:
-                entries = await self._next()
-            except ResponseError as error:
-                if not str(error).startswith("NOGROUP"):
-                    raise
-                log.exception("ingest.group_vanished")  # loud: unread entries may be gone with it
-                await self._group.ensure()
-                continue
-            await self.process(entries)
+        async with InHand(BATCHES_IN_HAND) as in_hand:
+            while not self._stop.is_set():
+                metrics.LOOPED_AT.set_to_current_time()
+                await in_hand.add(self.process(await self._next_of_group()))
+
+    async def _next_of_group(self) -> streams.Entries:
+        try:
+            return await self._next()
+        except ResponseError as error:
+            if not str(error).startswith("NOGROUP"):
+                raise
+            log.exception("ingest.group_vanished")  # loud: unread entries may be gone with it
+            await self._group.ensure()
+            return []
 
     async def _next(self) -> streams.Entries:
         if time.monotonic() >= self._claim_at:
@@ -129,12 +135,11 @@ class Consumer:
             if claimed:
                 metrics.CLAIMED.inc(len(claimed))
                 return await self._put_repeated_aside(claimed)
-        wanted = self._batch_events / self._clicks_per_entry
-        return await self._group.read_new(max(1, min(MAX_ENTRIES, int(wanted))))
+        return await self._group.read_new(self._batch_size.entries())
 
     async def _finish_own(self) -> None:
         after = b"0"
-        while entries := await self._group.read_own(after, MAX_ENTRIES):
+        while entries := await self._group.read_own(after, self._batch_size.entries()):
             after = entries[-1][0]
             await self.process(await self._put_repeated_aside(entries))
 
@@ -162,6 +167,7 @@ class Consumer:
         began = time.perf_counter()
         decoded = decode(entries, utc_now())
         count = len(decoded.clicks)
+        self._batch_size.was(len(entries), count)
         links = self._tracing.links(click.traceparent for click in decoded.clicks)
         attributes = {**BATCH, "messaging.batch.message_count": count}
         with (
@@ -170,17 +176,27 @@ class Consumer:
         ):
             with checkpoint("enrich"):
                 clicks = await self._enrichment.enrich(decoded.clicks)
-            with checkpoint("insert"):
-                refused = await self._with_database(
-                    lambda: storage.store(self._pool, clicks, decoded.entry_of)
-                )
+            refused = await self._store(list(zip(clicks, decoded.entry_of, strict=True)))
             dead = [*decoded.dead, *refused]
             self._dead_share.add(count + len(decoded.dead), len(dead))
             with checkpoint("settle"):
                 await self._acknowledge(entries, dead)  # after the commit, never before
             self._write_line(len(entries), count, len(dead), time.perf_counter() - began)
-        self._clicks_per_entry = max(1.0, 0.8 * self._clicks_per_entry + 0.2 * count / len(entries))
         return count
+
+    async def _store(self, clicks: list[Storable]) -> list[DeadLetter]:
+        """Commit `clicks`, one batch after another; return the refused ones."""
+        refused: list[DeadLetter] = []
+
+        async def store(part: list[Storable]) -> None:
+            refused.extend(await self._with_database(lambda: storage.store(self._pool, part)))
+
+        async with self._storing:  # two batches at once would wait for each other's roll-ups
+            with checkpoint("insert"):
+                async with InHand(STORED_AT_ONCE) as parts:
+                    for part in storage.parts(clicks):
+                        await parts.add(store(part))
+        return refused
 
     def _write_line(self, entries: int, clicks: int, dead: int, seconds: float) -> None:
         level = self._log.batch_level(seconds)

@@ -1,5 +1,6 @@
 """What is stored of a click beyond its link: with what, from where, and whether by a person."""
 
+import asyncio
 import re
 from collections.abc import Sequence
 
@@ -12,6 +13,8 @@ from shared.events import DEFAULT_DOMAIN, Click
 
 # The usual shape of a language tag (RFC 5646): what else a header holds is no language.
 LANGUAGE = re.compile(r"[a-z]{2,3}(?:-[a-z0-9]{2,8}){0,3}")
+
+AT_A_STRETCH = 500  # clicks; then whoever stores the batch before may have its answer
 
 
 class Details(msgspec.Struct, omit_defaults=True):
@@ -59,7 +62,11 @@ class Enrichment:
         """Return `clicks` with all that is stored of them; raises redis-py's errors."""
         await self._visitors.prepare(clicks)
         self._agents.begin_batch()
-        return [self._enrich(click) for click in clicks]
+        enriched: list[Enriched] = []
+        for start in range(0, len(clicks), AT_A_STRETCH):
+            enriched += map(self._enrich, clicks[start : start + AT_A_STRETCH])
+            await asyncio.sleep(0)
+        return enriched
 
     def _enrich(self, click: Click) -> Enriched:
         agent = self._agents.tell(click.user_agent) if click.user_agent else UNKNOWN

@@ -13,6 +13,7 @@ class Settings(request_log.Settings, frozen=True, kw_only=True):
     """`consumer` must stay the same over restarts: what it left pending is found by it.
 
     Where it is not given it is the host's name; a container's is its own and outlives a restart.
+    `batch_events` is about how many clicks a batch holds where so many wait.
     `ip_policy` is the redirectors': only with `full` an address that they send is stored.
     """
 
@@ -26,4 +27,4 @@ class Settings(request_log.Settings, frozen=True, kw_only=True):
     claim_idle_seconds: Annotated[float, msgspec.Meta(gt=0)] = 60.0
     geoip_database: Path | None = None
     ip_policy: Literal["none", "anonymized", "full"] = "anonymized"
-    batch_events: Annotated[int, msgspec.Meta(ge=1, le=20_000)] = 2_000
+    batch_events: Annotated[int, msgspec.Meta(ge=1, le=20_000)] = 10_000

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import asyncpg
 import msgspec
@@ -15,24 +16,30 @@ from shared.postgres import Pool
 # The server's refusal of a value, and the client's own, which is no subclass of it.
 REFUSED: tuple[type[Exception], ...] = (asyncpg.DataError, _base.DataError)
 
+STORED_AT_ONCE = 2  # transactions of one batch
+MIN_PART = 500  # clicks that are worth a transaction of their own
 
-async def store(
-    pool: Pool, clicks: Sequence[Enriched], entry_of: Sequence[bytes]
-) -> list[DeadLetter]:
-    """Commit every click that can be stored; return the refused ones. Repeating is harmless.
+Storable: TypeAlias = tuple[Enriched, bytes]  # a click, and the stream entry that it came in
 
-    `entry_of` tells the stream entry that each click came in.
-    """
+
+def parts(clicks: list[Storable]) -> list[list[Storable]]:
+    """Split by link: transactions that share no row of a roll-up don't wait for each other."""
+    if len(clicks) < STORED_AT_ONCE * MIN_PART:
+        return [clicks] if clicks else []
+    split: list[list[Storable]] = [[] for _ in range(STORED_AT_ONCE)]
+    for each in clicks:
+        split[each[0].click.url_id % STORED_AT_ONCE].append(each)
+    return [part for part in split if part]
+
+
+async def store(pool: Pool, clicks: Sequence[Storable]) -> list[DeadLetter]:
+    """Commit every click that can be stored; return the refused ones. Repeating is harmless."""
     refused: list[DeadLetter] = []
-    pairs = list(zip(clicks, entry_of, strict=True))
-    if pairs:
-        await _store(pool, pairs, refused)
+    await _store(pool, clicks, refused)
     return refused
 
 
-async def _store(
-    pool: Pool, pairs: Sequence[tuple[Enriched, bytes]], refused: list[DeadLetter]
-) -> None:
+async def _store(pool: Pool, pairs: Sequence[Storable], refused: list[DeadLetter]) -> None:
     started = time.perf_counter()
     try:
         inserted = await click_repository.insert(pool, [each for each, _ in pairs])
