@@ -17,7 +17,7 @@ from shortwire.servers import LOOPBACK, free_port
 ROOT = Path(__file__).parents[3]
 COMMAND_SECONDS = 420.0  # an image is built
 BUILT = ("gateway", "redirector", "management", "event-ingest", "autoscaler")
-SERVICES = (*BUILT, "engine-gate", "postgres", "cache", "bus")
+SERVICES = (*BUILT, "webhooks", "engine-gate", "postgres", "cache", "bus")
 IMAGE_PREFIX = "shortwire-test"
 
 
