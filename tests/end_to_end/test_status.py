@@ -14,7 +14,7 @@ from typing import Any
 from tests.end_to_end.launcher import Launcher, eventually, send
 
 STORES = ["postgres", "cache", "bus"]
-PARTS = ["gateway", "redirector-1", "redirector-2", "management", "ingest-1", *STORES]
+PARTS = ["gateway", "redirector-1", "redirector-2", "management", "webhooks", "ingest-1", *STORES]
 STATUS = [sys.executable, "-m", "shortwire", "status", "--seconds", "0.3"]
 
 
@@ -68,6 +68,7 @@ def test_programs_get_numbers(system: Launcher):
     assert now["clicks"]["recorded_per_second"] > 0
     assert now["clicks"]["journal_bytes"] > 0
     assert now["changes"]["relay_leaders"] == 1
+    assert now["webhooks"]["read_per_second"] > 0
     assert now["clicks"]["dropped"] == 0
     assert watching.returncode == 0
     secrets = json.loads((system.data / "secrets.json").read_text()).values()
@@ -81,7 +82,7 @@ def test_a_pipe_gets_plain_text(system: Launcher):
     assert "\x1b" not in done.stdout
     names = [line.split()[0] for line in done.stdout.splitlines() if line]
     assert names[:3] == ["gateway", "redirector-1", "redirector-2"]
-    assert names[-5:] == ["redirects", "api", "clicks", "lag", "changes"]
+    assert names[-6:] == ["redirects", "api", "clicks", "lag", "changes", "webhooks"]
 
 
 def test_a_part_that_is_away_is_said(system: Launcher):

@@ -73,6 +73,16 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True):
     propagation_p95_ms: float
 
 
+class Webhooks(msgspec.Struct, frozen=True, kw_only=True):
+    """Entries read, messages sent: `failed` are tried again, `dead`, since the start, are not."""
+
+    read_per_second: float
+    delivered_per_second: float
+    failed_per_second: float
+    dead: float
+    p95_ms: float
+
+
 class Status(msgspec.Struct, frozen=True, kw_only=True):
     """All of it."""
 
@@ -82,6 +92,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     api: Api
     clicks: Clicks
     changes: Changes
+    webhooks: Webhooks
 
     @property
     def is_healthy(self) -> bool:
@@ -91,7 +102,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 
 def metrics_urls(stack: Stack) -> list[str]:
     """Return where the services answer Prometheus."""
-    parts = [*stack.redirectors, stack.management, *stack.ingest]
+    parts = [*stack.redirectors, stack.management, stack.webhooks, *stack.ingest]
     return [part.metrics for part in parts if part.metrics is not None]
 
 
@@ -116,6 +127,7 @@ def status(stack: Stack, before: Scrape, now: Scrape) -> Status:
         api=_api(before, now),
         clicks=_clicks(before, now),
         changes=_changes(before, now),
+        webhooks=_webhooks(before, now),
     )
 
 
@@ -127,6 +139,7 @@ def _checks(stack: Stack) -> Iterator[tuple[str, Part, Callable[[], bool]]]:
     for number, part in enumerate(stack.redirectors, 1):
         yield f"redirector-{number}", part, web(part, "/health/ready")
     yield "management", stack.management, web(stack.management, "/health/ready")
+    yield "webhooks", stack.webhooks, web(stack.webhooks, "/metrics")
     for number, part in enumerate(stack.ingest, 1):
         yield f"ingest-{number}", part, web(part, "/metrics")
     yield "postgres", stack.postgres, partial(_postgres_answers, stack.postgres.url)
@@ -228,4 +241,15 @@ def _changes(before: Scrape, now: Scrape) -> Changes:
         outbox_age_seconds=now.largest("shortwire_management_outbox_age_seconds"),
         relay_leaders=now.total("shortwire_management_relay_leader"),
         propagation_p95_ms=_p(0.95, propagation, before, now),
+    )
+
+
+def _webhooks(before: Scrape, now: Scrape) -> Webhooks:
+    attempts = "shortwire_webhooks_attempts_total"
+    return Webhooks(
+        read_per_second=_rate(before, now, _total("shortwire_webhooks_entries_total")),
+        delivered_per_second=_rate(before, now, _total(attempts, outcome="delivered")),
+        failed_per_second=_rate(before, now, _total(attempts, outcome="failed")),
+        dead=now.total(attempts, outcome="dead"),
+        p95_ms=_p(0.95, "shortwire_webhooks_attempt_seconds", before, now),
     )

@@ -64,12 +64,13 @@ def _style(name: str, now: Status) -> str:
         "clicks": now.clicks.dropped,
         "lag": now.clicks.dead_letters,
         "changes": now.changes.relay_leaders != 1,
+        "webhooks": now.webhooks.dead,
     }
     return "red" if is_wrong[name] else ""
 
 
 def _lines(now: Status) -> Iterator[tuple[str, str]]:
-    redirects, clicks, changes = now.redirects, now.clicks, now.changes
+    redirects, clicks, changes, webhooks = now.redirects, now.clicks, now.changes, now.webhooks
     yield (
         "redirects",
         f"{_rate(redirects.per_second)}, {_rate(redirects.errors_per_second)} errors, "
@@ -98,6 +99,13 @@ def _lines(now: Status) -> Iterator[tuple[str, str]]:
         f"outbox {changes.outbox_rows:.0f} ({changes.outbox_age_seconds:.1f} s), "
         f"{changes.relay_leaders:.0f} leading relay, "
         f"p95 {changes.propagation_p95_ms:.0f} ms to the redirectors",
+    )
+    yield (
+        "webhooks",
+        f"{_rate(webhooks.read_per_second)} entries read, "
+        f"{_rate(webhooks.delivered_per_second)} delivered, "
+        f"{_rate(webhooks.failed_per_second)} failed, {webhooks.dead:.0f} given up, "
+        f"p95 {webhooks.p95_ms:.0f} ms",
     )
 
 
