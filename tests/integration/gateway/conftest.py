@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -78,9 +79,9 @@ class _Echo(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def echo(name: str) -> Iterator[int]:
+def echo(name: str, address: str = LOOPBACK, port: int = 0) -> Iterator[int]:
     handler = type("Echo", (_Echo,), {"name": name})
-    with ThreadingHTTPServer((LOOPBACK, 0), handler) as server:
+    with ThreadingHTTPServer((address, port), handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
         thread.start()
         yield server.server_address[1]
@@ -92,10 +93,19 @@ Gateway = Callable[..., int]
 
 @pytest.fixture(scope="session")
 def start_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    """Starts a gateway with these settings and upstream ports, returns its port."""
+    """Starts a gateway with these settings and upstream ports, returns its port.
+
+    `names`: the port of a name server that knows the redirectors' addresses.
+    """
     with ExitStack() as running:
 
-        def start(*, redirectors: list[int], management: int | list[int], **limits: int) -> int:
+        def start(
+            *,
+            redirectors: list[int],
+            management: int | list[int],
+            names: int | None = None,
+            **limits: int,
+        ) -> int:
             folder = tmp_path_factory.mktemp("gateway")
             processes.give_to_children(folder)
             settings = Settings(port=free_port(), **limits)  # type: ignore[arg-type]
@@ -105,11 +115,25 @@ def start_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]
                 redirectors=redirectors,
                 management=[management] if isinstance(management, int) else management,
             )
+            if names is not None:
+                _resolve_redirectors(folder / "nginx.conf", redirectors, names)
             listening = msgspec.structs.replace(program, is_ready=lambda: _listens(settings.port))
             running.callback(processes.start(listening, folder).stop)
             return settings.port
 
         yield start
+
+
+def _resolve_redirectors(config: Path, ports: list[int], names: int) -> None:
+    """Have the gateway look redirectors up at the name server on port `names`, as in containers."""
+    (port,) = ports
+    by_name = (
+        f"server redirector.test:{port} resolve max_fails=3 fail_timeout=1s;"
+        f"resolver {LOOPBACK}:{names} valid=1s ipv6=off;"
+    )
+    text = config.read_text(encoding="utf-8")
+    assert gateway.server_lines(ports) in text
+    config.write_text(text.replace(gateway.server_lines(ports), by_name), encoding="utf-8")
 
 
 def _listens(port: int) -> bool:

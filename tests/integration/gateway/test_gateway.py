@@ -1,6 +1,7 @@
 import json
 import re
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from shortwire.servers import free_port
 from tests.integration.gateway.conftest import Gateway, ask, echo
+from tests.integration.gateway.name_server import Names, gone, name_server
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 
@@ -189,6 +191,30 @@ def test_a_redirect_is_asked_of_the_next_redirector(start_gateway: Gateway):
         statuses = [ask(port, "/abc123").status for _ in range(20)]
 
     assert statuses == [200] * 20
+
+
+def test_a_redirect_is_asked_anew_when_the_one_that_was_tried_is_gone_and_forgotten(
+    start_gateway: Gateway,
+):
+    names = Names(["127.0.0.2", "127.0.0.3"])
+    port = free_port()
+    with (
+        gone("127.0.0.2", port),
+        echo("redirector", "127.0.0.3", port),
+        echo("management") as management,
+        name_server(names) as name_port,
+        ThreadPoolExecutor() as visitors,
+    ):
+        door = start_gateway(redirectors=[port], management=management, names=name_port)
+        names.asked.clear()
+        assert names.asked.wait(10)
+        time.sleep(1.5)  # Nginx asks every two seconds: again while it waits for the one
+
+        answers = [visitors.submit(ask, door, "/abc123") for _ in range(2)]
+        names.addresses = ["127.0.0.3"]
+        statuses = [answer.result().status for answer in answers]
+
+    assert statuses == [200, 200]
 
 
 def test_a_change_that_reached_nobody_is_sent_on_past_two_that_are_gone(start_gateway: Gateway):
