@@ -3,6 +3,7 @@
 from tests.compose.deployment.installation import Installation, run
 
 SETTINGS = {
+    "AUTOSCALER_DRY_RUN": "false",
     "REPLICA_CPUS": "0.12",  # a laptop can load several
     "AUTOSCALER_POLL_SECONDS": "1",
     "AUTOSCALER_DOWN_POLLS": "15",  # longer than a command of Compose takes

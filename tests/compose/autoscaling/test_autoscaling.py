@@ -61,7 +61,7 @@ def test_redirectors_grow_under_load_and_shrink_after_it_and_no_request_fails(sc
     print(f"redirectors: 2 to {largest} to 2; visitors: {dict(visitors.redirects)}\n{said}")
     assert largest > 2
     assert not failed, said
-    assert set(visitors.redirects) == {"302"}
+    assert set(visitors.redirects) == {"302"}, scaled.complaints()
     assert scaled.inspect("gateway")[0]["RestartCount"] == 0
     grown = scaled.metrics("shortwire_autoscaler_decisions_total")
     assert grown['{action="up",reason="high_load",service="redirector"}'] >= 1
@@ -81,12 +81,12 @@ def test_what_was_added_is_compose_s_own(scaled: Scaled):
 
         until(lambda: healthy(scaled) == 4, "four healthy redirectors")
         before = [(c["Id"], c["State"]["StartedAt"]) for c in scaled.inspect("redirector")]
-        scaled.numbers["REDIRECTORS"] = "4"
+        scaled.settings["REDIRECTORS"] = "4"
         scaled.compose("up", "-d", "--no-build", "redirector")
         after = [(c["Id"], c["State"]["StartedAt"]) for c in scaled.inspect("redirector")]
         listed = scaled.compose("ps", "--format", "{{.Name}}", "redirector").split()
     finally:
-        scaled.numbers.clear()
+        scaled.settings.clear()
         ask(scaled, "redirector", 2)
         scaled.compose("start", "autoscaler")
 
@@ -154,7 +154,7 @@ def names(scaled: Scaled) -> list[str]:
 
 
 def test_of_two_autoscalers_one_leads(scaled: Scaled):
-    scaled.numbers["AUTOSCALERS"] = "2"
+    scaled.settings["AUTOSCALERS"] = "2"
     scaled.compose("up", "-d", "--no-build", "--wait", "autoscaler")
 
     def leaders() -> list[str]:
@@ -180,7 +180,7 @@ def test_of_two_autoscalers_one_leads(scaled: Scaled):
         run(["docker", "start", f"{scaled.name}-autoscaler-{first}"])
         until(one_leads, "one leader again")
     finally:
-        scaled.numbers.clear()
+        scaled.settings.clear()
         scaled.compose("up", "-d", "--no-build", "--wait", "autoscaler")
 
 

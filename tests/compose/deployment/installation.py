@@ -75,7 +75,7 @@ class Installation:
         self.port, self.tls_port = free_port(), free_port()
         self.versions = [f"{name}-1"]
         self.key = ""
-        self.numbers: dict[str, str] = {}  # of replicas, where not compose.yaml's
+        self.settings: dict[str, str] = {}  # settings, where not compose.yaml's
 
     @property
     def environ(self) -> dict[str, str]:
@@ -92,7 +92,8 @@ class Installation:
             "REDIRECT_RATE": "10000",
             "API_RATE": "1000",
             "WRITE_RATE": "1000",
-            **self.numbers,
+            "AUTOSCALER_DRY_RUN": "true",  # tests/compose/autoscaling is about what it does
+            **self.settings,
         }
 
     def compose(self, *arguments: str) -> str:
@@ -171,6 +172,11 @@ class Installation:
         """How many clicks on links of `make_links(…, name)` are stored."""
         where = f"event_type = 'redirect' AND details->>'short_code' LIKE '{name}-%'"
         return int(self.sql(f"SELECT count(*) FROM events WHERE {where}"))
+
+    def complaints(self) -> str:
+        """What the gateway logged of visits that failed: who was asked, and with what result."""
+        lines = self.compose("logs", "--no-log-prefix", "gateway").splitlines()
+        return "\n".join(line for line in lines if '"status":5' in line)
 
     def await_clicks(self, name: str, count: int, seconds: float = 60.0) -> None:
         """Until exactly `count` are stored, and stay so: a double one would come late."""

@@ -28,7 +28,7 @@ def test_a_part_that_is_killed_costs_no_redirect_and_no_click(
         time.sleep(AFTER_SECONDS)
 
     print(f"{victim} killed: {dict(visitors.redirects)}")
-    assert set(visitors.redirects) == {"302"}
+    assert set(visitors.redirects) == {"302"}, installation.complaints()
     installation.await_clicks(f"killed-{victim}", visitors.redirects["302"], seconds=90)
     until(
         lambda: all(
@@ -54,7 +54,7 @@ def test_clicks_of_a_redirector_that_never_comes_back_are_sent_by_another(
         run(["docker", "start", *bus])
 
     try:
-        assert set(visitors.redirects) == {"302"}
+        assert set(visitors.redirects) == {"302"}, installation.complaints()
         installation.await_clicks("orphan", visitors.redirects["302"], seconds=90)
     finally:
         installation.compose("up", "-d", "--no-build", "--wait", "redirector")

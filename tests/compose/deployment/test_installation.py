@@ -217,7 +217,7 @@ def test_new_replicas_are_found_without_a_reload(installation: Installation):
     links = installation.make_links(4, "scaled")
     gateway = installation.inspect("gateway")[0]["State"]["StartedAt"]
 
-    installation.numbers["REDIRECTORS"] = "3"
+    installation.settings["REDIRECTORS"] = "3"
     installation.compose("up", "-d", "--no-build", "--wait", "redirector")
 
     def served() -> set[str]:
@@ -230,6 +230,6 @@ def test_new_replicas_are_found_without_a_reload(installation: Installation):
         until(lambda: len(served()) == 3, "a request for each of three replicas")
         assert installation.inspect("gateway")[0]["State"]["StartedAt"] == gateway
     finally:
-        installation.numbers.clear()
+        installation.settings.clear()
         installation.compose("up", "-d", "--no-build", "--wait", "redirector")
     assert len(installation.containers("redirector")) == 2

@@ -23,7 +23,7 @@ def test_an_upgrade_under_load_loses_no_request(installation: Installation):
     assert before.isdisjoint(c["Id"] for c in after)
     assert {c["Config"]["Image"].rpartition(":")[2] for c in after} == {installation.versions[-1]}
     assert len(after) == 5
-    assert set(visitors.redirects) == {"302"}
+    assert set(visitors.redirects) == {"302"}, installation.complaints()
     assert set(visitors.changes) == {"200"}
     installation.await_clicks("upgraded", visitors.redirects["302"])
     stored = installation.sql(
