@@ -43,6 +43,8 @@ FILL = [
     "SELECT 'alias' || n, n FROM generate_series(1, 10000) AS n",
     "INSERT INTO clicks_hourly (url_id, hour, clicks) "
     "SELECT n, now(), n FROM generate_series(1, 100000) AS n",
+    "UPDATE url_clicks SET clicks = url_id % 1000, "
+    "last_click_at = now() - url_id * interval '1 minute' WHERE url_id % 2 = 0",
     "ALTER TABLE events DISABLE TRIGGER USER",
     f"INSERT INTO events (at, event_type, url_id, user_id) "
     f"SELECT now() + n % 8 * interval '1 day', "
@@ -105,7 +107,7 @@ LATER = Page(500_000, 0, 100)
 
 def page_within(order: Order) -> Page:
     value = NOW.replace(tzinfo=None) if order.field.endswith("_at") else "code5"
-    return Page(0, 0, 100, order, Mark(order.name, value, 7))
+    return Page(0, 0, 100, order, Mark(order.name, 500 if order.field == "clicks" else value, 7))
 
 
 @pytest.mark.parametrize("page", [FIRST, LATER])
@@ -170,10 +172,19 @@ async def test_no_list_of_urls_scans_the_table(
     first = [Page(0, 0, 100, order) for order in ORDERS]
 
     for page in [FIRST, Page(500, 0, 100), *first, *map(page_within, ORDERS)]:
-        await url_list_repository.find_page(connection, page, filters, owner)  # type: ignore[arg-type]
+        for with_clicks in (False, True):
+            await url_list_repository.find_page(
+                connection,  # type: ignore[arg-type]
+                page,
+                filters,
+                owner,
+                with_clicks=with_clicks,
+            )
 
+    # To the few links that a filter finds, all totals may be joined: here they are few, too.
+    few = {"url_clicks"} if "has" in filters else set()
     for plan in connection.plans:
-        assert scanned_whole(plan) == set()
+        assert scanned_whole(plan) <= few
 
 
 @pytest.mark.parametrize("order", ORDERS, ids=lambda order: order.name)

@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -12,6 +13,7 @@ from management import url_filters
 from shared.postgres import Pool
 from tests.integration.management.conftest import Api, Start
 from tests.integration.management.test_auth import admin_key
+from tests.integration.management.test_urls import KEYS
 
 ROWS = [  # code, target, title, tags
     ("spring-sale", "https://shop.example.com/offers", "Spring offers", ["Mail", "2026"]),
@@ -180,12 +182,57 @@ async def test_every_order_goes_on_where_a_page_ended(api: Api, pool: Pool, fiel
         "FROM generate_series(1, 23) AS n",
         user_id,
     )
+    await pool.execute(
+        "UPDATE url_clicks SET clicks = url_id % 4 * 5, "
+        "last_click_at = now() + url_id % 5 * interval '1.000001 second' WHERE url_id % 3 > 0"
+    )
 
     rows = await follow(api, f"/urls?sort={sign}{field}&per_page=4")
 
-    keys = [((row[field] or "").lower(), row["id"]) for row in rows]
+    keys = [(sortable(row.get(field)), row["id"]) for row in rows]
     assert keys == sorted(keys, reverse=bool(sign))
     assert len({row["id"] for row in rows}) == 23
+
+
+def sortable(value: Any) -> Any:
+    return value if isinstance(value, int) else (value or "").lower()
+
+
+async def test_clicks_are_told_where_they_are_asked_for(api: Api, pool: Pool):
+    user_id = await api.user()
+    rare, never, often = [(await api.url(user_id))["id"] for _ in range(3)]
+    await pool.executemany(
+        "UPDATE url_clicks SET clicks = $2, last_click_at = $3 WHERE url_id = $1",
+        [(rare, 2, datetime(2026, 4, 4, tzinfo=UTC)), (often, 9, datetime(2026, 4, 3, tzinfo=UTC))],
+    )
+    told = {rare: (2, "2026-04-04T00:00:00"), never: (0, None), often: (9, "2026-04-03T00:00:00")}
+    ways = {
+        "/urls?include=clicks": [rare, never, often],
+        "/urls?sort=-clicks": [often, rare, never],
+        "/urls?sort=clicks&include=clicks": [never, rare, often],
+        "/urls?sort=-last_click_at": [rare, often, never],
+        "/urls?include=clicks&sort=-created_at": [often, never, rare],
+        f"/urls?include=clicks&user_id={user_id}&status=active&q=example": [rare, never, often],
+    }
+
+    for path, order in ways.items():
+        rows = (await api.get(path)).json
+        assert [row["id"] for row in rows] == order, path
+        assert {row["id"]: (row["clicks"], row.get("last_click_at")) for row in rows} == told
+    for path in ("/urls", "/urls?sort=title"):
+        assert all(list(row) == KEYS for row in (await api.get(path)).json)
+    one = (await api.get(f"/urls/{rare}?include=clicks")).json
+    assert (one["clicks"], one["last_click_at"]) == told[rare]
+    assert list((await api.get(f"/urls/{rare}")).json) == KEYS
+
+
+@pytest.mark.parametrize("path", ["/urls", "/urls/1"])
+async def test_nothing_else_can_be_included(api: Api, path: str):
+    await api.url(await api.user())
+
+    answer = await api.get(f"{path}?include=visits")
+
+    assert (answer.status, list(answer.json["details"])) == (400, ["include"])
 
 
 async def test_a_link_that_moves_in_the_order_does_not_move_the_cursor(api: Api):
@@ -222,6 +269,8 @@ def mark(*parts: object) -> str:
         "sort=created_at&cursor=" + mark("created_at", "soon", 1),
         "sort=created_at&cursor=" + mark("created_at", "2026-01-01T00:00:00+01:00", 1),
         "sort=created_at&cursor=" + mark("created_at", None, 1),
+        "sort=clicks&cursor=" + mark("clicks", 2**63, 1),
+        "sort=clicks&cursor=" + mark("clicks", "7", 1),
         "sort=created_at&page_num=" + "A" * 5000,
         "cursor=" + mark("title", "a", 1),
     ],

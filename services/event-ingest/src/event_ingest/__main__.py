@@ -8,6 +8,7 @@ import signal
 import uvloop
 
 from event_ingest import consumer_group
+from event_ingest.click_totals import keep_totals
 from event_ingest.consumer import Consumer
 from event_ingest.consumer_group import ConsumerGroup
 from event_ingest.enrichment import Enrichment
@@ -75,6 +76,7 @@ async def run(settings: Settings) -> None:
         async with (
             background(keep_streams(bus), name="keep_streams"),
             background(keep_partitions(pool), name="keep_partitions"),
+            background(keep_totals(pool), name="keep_totals"),
             background(OrphanCounts(bus, pool).run(), name="orphans"),
         ):
             await consumer.run()

@@ -1,7 +1,7 @@
 """The `events` table, as event-ingest writes it."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 import asyncpg
 
@@ -49,6 +49,18 @@ async def keep_partitions(pool: Pool) -> None:
     async with lend(pool, timeout=ACQUIRE_TIMEOUT_SECONDS) as connection:
         await connection.execute(ENSURE_WEEK)
         await connection.execute(KEEP_VISITOR_DAYS)
+
+
+ADD_UP = "SELECT add_up_clicks($1, $2)"
+
+
+async def add_up(pool: Pool, least_age_seconds: float, most: int) -> int:
+    """Add up to `most` notes of clicks to the totals of links; return how many were added.
+
+    None are before the oldest has waited for `least_age_seconds`, nor while another does it.
+    """
+    async with lend(pool, timeout=ACQUIRE_TIMEOUT_SECONDS) as connection:
+        return int(await connection.fetchval(ADD_UP, timedelta(seconds=least_age_seconds), most))
 
 
 NOTE_ORPHANS = "SELECT note_orphans($1, $2, $3, $4)"

@@ -57,6 +57,10 @@ PARTITIONS_AT = Gauge(
     "shortwire_ingest_partitions_ensured_timestamp_seconds",
     "When the partitions of the week ahead were last seen to be there.",
 )
+TOTALS_AT = Gauge(
+    "shortwire_ingest_totals_timestamp_seconds",
+    "When what clicks were noted was last seen to be in the totals of links.",
+)
 LOOPED_AT = Gauge("shortwire_ingest_last_loop_timestamp_seconds", "When the loop last turned.")
 
 # A series that is there from the start, at zero, can be alerted on when it first moves.

@@ -63,7 +63,9 @@ def _is_storable(row_id: int, value: object) -> bool:
     """Tell whether PostgreSQL can compare it; what we wrote ourselves, it always can."""
     has_offset = isinstance(value, datetime) and value.tzinfo is not None
     has_nul = isinstance(value, str) and "\0" in value
-    return 0 <= row_id <= fields.BIGINT_MAX and not has_offset and not has_nul
+    is_huge = isinstance(value, int) and abs(value) > fields.BIGINT_MAX
+    is_wrong = has_offset or has_nul or is_huge
+    return 0 <= row_id <= fields.BIGINT_MAX and not is_wrong
 
 
 def parser(kinds: Kinds) -> fields.Check:

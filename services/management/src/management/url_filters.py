@@ -20,6 +20,8 @@ ORDERS: Kinds = {
     "updated_at": datetime,
     "title": str | None,
     "short_code": str,
+    "clicks": int,
+    "last_click_at": datetime | None,
 }
 
 
@@ -106,6 +108,13 @@ FILTERS: dict[str, fields.Check] = {
     "created_before": fields.Check(
         pages.parse_time, {**pages.parse_time.schema, "description": "Earlier than this time."}
     ),
+}
+INCLUDE: dict[str, fields.Check] = {
+    "include": one_of(
+        ("clicks",),
+        "`clicks`: how often each was clicked and when last, `clicks` and `last_click_at`, as of a "
+        "minute ago at most. A list in the order of one of them tells both.",
+    )
 }
 COUNT: dict[str, fields.Check] = {
     "count": fields.Check(

@@ -99,7 +99,9 @@ CHANGES = fields.Body(
     example=[HELLO],
     headers=(*pages.HEADERS, "X-Total-Count"),
     query=pages.parameters(
-        DEFAULT_PER_PAGE, url_filters.FILTERS | url_filters.COUNT, url_filters.ORDERS
+        DEFAULT_PER_PAGE,
+        url_filters.FILTERS | url_filters.COUNT | url_filters.INCLUDE,
+        url_filters.ORDERS,
     ),
 )
 async def list_urls(request: Request[State]) -> Response:
@@ -109,11 +111,14 @@ async def list_urls(request: Request[State]) -> Response:
     """
     page = pages.read_page(request, DEFAULT_PER_PAGE, url_filters.ORDERS)
     filters = pages.read_filters(request, url_filters.FILTERS)
+    with_clicks = "include" in pages.read_filters(request, url_filters.INCLUDE)
     is_counted = pages.read_filters(request, url_filters.COUNT).get("count", False)
     owner = principal_of(request).owner
     headers = {}
     async with connection(request.state["pool"]) as lent:
-        urls = await url_list_repository.find_page(lent, page, filters, owner)
+        urls = await url_list_repository.find_page(
+            lent, page, filters, owner, with_clicks=with_clicks
+        )
         if is_counted:
             most = url_filters.MAX_COUNTED
             total = await url_list_repository.count(lent, filters, owner, most + 1)
@@ -155,12 +160,19 @@ async def create_url(request: Request[State]) -> Response:
     return _shown(link, 201, _location(link))
 
 
-@operation(Url, example=HELLO, headers=("ETag",))
+@operation(
+    Url,
+    example=HELLO,
+    headers=("ETag",),
+    query={name: check.schema for name, check in url_filters.INCLUDE.items()},
+)
 async def read_url(request: Request[State]) -> Response:
     """Return one URL."""
     url_id = path_id(request, "url_id", MISSING)
+    with_clicks = "include" in pages.read_filters(request, url_filters.INCLUDE)
+    find = url_repository.find_with_clicks if with_clicks else url_repository.find
     async with connection(request.state["pool"]) as lent:
-        link = await url_repository.find(lent, url_id, principal_of(request).owner)
+        link = await find(lent, url_id, principal_of(request).owner)
     if link is None:
         raise NotFound(MISSING)
     return _shown(link)

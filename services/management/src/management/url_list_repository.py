@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import msgspec
+
 from management import url_repository
 from management.orders import DESCENDING, Mark
 from management.pages import Page
@@ -55,12 +57,33 @@ _CHOICES: dict[str, Callable[[Any], str]] = {
     "has": lambda values: " AND ".join(_FEATURES[value] for value in values),
     "archived": lambda value: _ARCHIVED[value],
 }
-# What an index is of, and a cursor's value like it. A bare `created_at` would be the one shown.
+
+
+class _Key(msgspec.Struct, frozen=True):
+    """What an index is of, with the id; and a cursor's value like it."""
+
+    column: str
+    value: str
+    id: str = "id"
+
+    @property
+    def is_of_clicks(self) -> bool:
+        """Whether the index is that of another table."""
+        return self.id != "id"
+
+
+_MOMENT = "{p}::timestamp AT TIME ZONE 'UTC'"
+_BY_ID = _Key("id", "{p}")
+# A bare `created_at` or `last_click_at` would be the one shown.
 _ORDERS = {
-    "created_at": ("urls.created_at", "{p}::timestamp AT TIME ZONE 'UTC'"),
-    "updated_at": ("urls.updated_at", "{p}::timestamp AT TIME ZONE 'UTC'"),
-    "short_code": ("short_code", "{p}::text"),
-    "title": ('link_sort_title(title) COLLATE "C"', "link_sort_title({p}::text)"),
+    "created_at": _Key("urls.created_at", _MOMENT),
+    "updated_at": _Key("urls.updated_at", _MOMENT),
+    "short_code": _Key("short_code", "{p}::text"),
+    "title": _Key('link_sort_title(title) COLLATE "C"', "link_sort_title({p}::text)"),
+    "clicks": _Key("url_clicks.clicks", "{p}::bigint", "url_clicks.url_id"),
+    "last_click_at": _Key(
+        "url_clicks.last_click_at", f"coalesce({_MOMENT}, '-infinity')", "url_clicks.url_id"
+    ),
 }
 
 
@@ -85,11 +108,12 @@ class _Conditions:
         """Ask for `term`, whose parameter is `value`."""
         self._terms.append(term.format(p=self.parameter(value)))
 
-    def add_mark(self, mark: Mark, key: str, value: str) -> None:
+    def add_mark(self, mark: Mark, key: _Key) -> None:
         """Ask for what comes after `mark`."""
-        given = value.format(p=self.parameter(mark.value))
+        given = key.value.format(p=self.parameter(mark.value))
         side = "<" if mark.order.startswith(DESCENDING) else ">"
-        self._terms.append(f"({key}, id) {side} ({given}, {self.parameter(mark.id)})")
+        place = f"({given}, {self.parameter(mark.id)})"
+        self._terms.append(f"({key.column}, {key.id}) {side} {place}")
 
     def parameter(self, value: object) -> str:
         """Return the place of a value."""
@@ -114,25 +138,38 @@ def _with_tags(filters: Mapping[str, Any]) -> dict[str, Any]:
 
 
 async def find_page(
-    connection: Connection, page: Page, filters: Mapping[str, Any], owner: int | None
+    connection: Connection,
+    page: Page,
+    filters: Mapping[str, Any],
+    owner: int | None,
+    *,
+    with_clicks: bool = False,
 ) -> list[Url]:
     """Return the page's URLs, of `owner` if given, and one more where there is a next page.
 
-    The filter `archived` is `true`, `false` or `all`; without it archived ones are left out.
+    The filter `archived` is `true`, `false` or `all`; without it archived ones are left out. In an
+    order by clicks they are told, too, without `with_clicks`.
     """
     conditions = _Conditions(filters, owner)
+    key = _BY_ID
     if page.order is None:
         conditions.add("id > {p}", page.after)
         order = "id"
     else:
-        key, value = _ORDERS[page.order.field]
+        key = _ORDERS[page.order.field]
         if page.mark is not None:
-            conditions.add_mark(page.mark, key, value)
+            conditions.add_mark(page.mark, key)
         direction = " DESC" if page.order.is_descending else ""
-        order = f"{key}{direction}, id{direction}"
+        order = f"{key.column}{direction}, {key.id}{direction}"
     limit, offset = conditions.parameter(page.limit + 1), conditions.parameter(page.offset)
-    clauses = f"WHERE {conditions} ORDER BY {order} LIMIT {limit} OFFSET {offset}"
-    return await url_repository.select(connection, clauses, *conditions.arguments)
+    join = "JOIN url_clicks ON url_clicks.url_id = urls.id" if key.is_of_clicks else ""
+    clauses = f"{join} WHERE {conditions} ORDER BY {order} LIMIT {limit} OFFSET {offset}"
+    select = (
+        url_repository.select_with_clicks
+        if with_clicks or key.is_of_clicks
+        else url_repository.select
+    )
+    return await select(connection, clauses, *conditions.arguments)
 
 
 async def count(

@@ -43,6 +43,8 @@ class Url(msgspec.Struct, frozen=True, omit_defaults=True):
     archived: bool = False
     aliases: tuple[str, ...] = ()
     deleted_at: Moment | None = None
+    clicks: int | None = None
+    last_click_at: Moment | None = None
 
 
 class Content(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,6 +119,8 @@ def _url(row: asyncpg.Record) -> Url:
         archived=row["archived_at"] is not None,
         aliases=tuple(row["aliases"]),
         deleted_at=row["deleted_at"] and row["deleted_at"].replace(tzinfo=None),
+        clicks=row.get("clicks"),
+        last_click_at=row.get("last_click_at"),
     )
 
 
@@ -196,10 +200,41 @@ async def find(connection: Connection, url_id: int, owner: int | None) -> Versio
     return None if row is None else _versioned(row)
 
 
+# Not by a join: they are looked up for the rows that are shown, after the limit.
+_CLICKS = """
+    (SELECT clicks FROM url_clicks WHERE url_id = urls.id) AS clicks,
+    (SELECT nullif(last_click_at, '-infinity') AT TIME ZONE 'UTC'
+       FROM url_clicks WHERE url_id = urls.id) AS last_click_at
+"""
+
+SELECT_WITH_CLICKS = f"""
+    SELECT {_COLUMNS}, {_CLICKS} FROM urls
+     WHERE id = $1 AND deleted_at IS NULL AND ($2::bigint IS NULL OR user_id = $2)
+"""  # noqa: S608
+
+
+async def find_with_clicks(
+    connection: Connection, url_id: int, owner: int | None
+) -> VersionedUrl | None:
+    """Return a live URL, of `owner` if given, and how often it was clicked; or None."""
+    row = await connection.fetchrow(SELECT_WITH_CLICKS, url_id, owner)
+    return None if row is None else _versioned(row)
+
+
 async def select(connection: Connection, clauses: str, *arguments: Any) -> list[Url]:  # noqa: ANN401
     """Return the URLs that `SELECT … FROM urls` with these clauses finds."""
     rows = await connection.fetch(f"SELECT {_COLUMNS} FROM urls {clauses}", *arguments)  # noqa: S608
     return [_url(row) for row in rows]
+
+
+async def select_with_clicks(
+    connection: Connection,
+    clauses: str,
+    *arguments: Any,  # noqa: ANN401
+) -> list[Url]:
+    """Return the same, and how often each was clicked."""
+    query = f"SELECT {_COLUMNS}, {_CLICKS} FROM urls {clauses}"  # noqa: S608
+    return [_url(row) for row in await connection.fetch(query, *arguments)]
 
 
 async def select_versioned(
