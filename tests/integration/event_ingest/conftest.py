@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 from redis.asyncio import Redis
 
-from event_ingest.consumer import Consumer
+from event_ingest.consumer import Consumer, Turns
 from event_ingest.consumer_group import ConsumerGroup
 from event_ingest.enrichment import Enrichment
 from event_ingest.visitors import VisitorNumbers
@@ -80,6 +80,7 @@ class Consumers:
             self._pool,
             asyncio.Event(),
             Enrichment(Countries(None), VisitorNumbers(self._bus), keep_addresses=False),
+            Turns(),
             batch_events=2000,
             claim_idle_seconds=claim_idle_seconds,
             tracing=tracing.off(),

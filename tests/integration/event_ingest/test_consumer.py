@@ -12,7 +12,6 @@ from event_ingest.consumer import TooManyDeadLetters
 from event_ingest.replay_dead import replay
 from shared import streams
 from shared.postgres import Pool
-from shared.tasks import background
 from tests import log_lines
 from tests.integration.event_ingest.conftest import (
     Consumers,
@@ -326,19 +325,10 @@ async def test_lag_is_measured_of_each_stream(bus: Redis, consumers: Consumers):
     assert REGISTRY.get_sample_value("shortwire_ingest_pending_entries", {"stream": "clicks"}) == 1
 
 
-async def test_all_streams_are_kept(
-    bus: Redis, consumers: Consumers, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(keeper, "KEEP_SECONDS", 0.01)
-    monkeypatch.setattr(keeper, "TAIL_SECONDS", -10.0)
-    names = [streams.CLICKS, *streams.click_streams(3)]
-    for name in names:
-        await publish(bus, [click() for _ in range(300)], frames=300, stream=name)
-        await consumers.drain(stream=name)
-
-    async with background(keeper.keep_streams(bus), name="keeper"), asyncio.timeout(20):
-        while max([await bus.xlen(name) for name in names]) == 300:
-            await asyncio.sleep(0.01)
+async def test_each_stream_is_kept_by_one_consumer_at_a_time(bus: Redis):
+    assert await keeper.has_turn(bus, streams.CLICKS)
+    assert not await keeper.has_turn(bus, streams.CLICKS)
+    assert await keeper.has_turn(bus, "clicks:{0}")
 
 
 async def test_each_batch_has_one_line(bus: Redis, consumers: Consumers):

@@ -205,7 +205,7 @@ async def test_a_full_bus_is_emptied_and_visitors_go_uncounted_meanwhile(
 
         await consumers.drain()
 
-        assert await keeper.has_turn(bus)
+        assert await keeper.has_turn(bus, streams.CLICKS)
         assert await keeper.trim(bus, streams.CLICKS) > 0
     finally:
         await bus.config_set("maxmemory", limit)

@@ -9,15 +9,15 @@ import uvloop
 
 from event_ingest import consumer_group
 from event_ingest.click_totals import keep_totals
-from event_ingest.consumer import Consumer
+from event_ingest.consumer import Consumer, Turns
 from event_ingest.consumer_group import ConsumerGroup
 from event_ingest.enrichment import Enrichment
-from event_ingest.keeper import keep_partitions, keep_streams
+from event_ingest.keeper import keep_partitions, keep_stream
 from event_ingest.orphan_counts import OrphanCounts
 from event_ingest.settings import Settings
 from event_ingest.storage import STORED_AT_ONCE
 from event_ingest.visitors import VisitorNumbers
-from shared import logs, pool_metrics, postgres, redis_client, streams
+from shared import click_streams, logs, pool_metrics, postgres, redis_client
 from shared.countries import Countries
 from shared.exposition import expose
 from shared.request_log import RequestLog
@@ -28,6 +28,7 @@ from shared.telemetry import Tracing
 log = logging.getLogger(__name__)
 
 POOL_SIZE = STORED_AT_ONCE + 1  # and one for what is done now and then
+BUS_CONNECTIONS = 2 * len(click_streams.NAMES) + 2  # a consumer waits on each stream
 QUERY_TIMEOUT_SECONDS = 10.0
 # A batch makes objects by the ten thousand and hardly a cycle: at Python's own threshold, 700, to
 # look for cycles among them took a fifth of the time.
@@ -46,7 +47,7 @@ async def run(settings: Settings) -> None:
         redis_client.connect(
             settings.bus_url,
             name="event-ingest",
-            max_connections=4,
+            max_connections=BUS_CONNECTIONS,
             timeout=consumer_group.SOCKET_TIMEOUT_SECONDS,
         ) as bus,
         await postgres.create_pool(
@@ -62,24 +63,35 @@ async def run(settings: Settings) -> None:
         enrichment = Enrichment(
             countries, VisitorNumbers(bus), keep_addresses=settings.ip_policy == "full"
         )
-        consumer = Consumer(
-            ConsumerGroup(bus, streams.CLICKS, settings.consumer),
-            pool,
-            stop,
-            enrichment,
-            batch_events=settings.batch_events,
-            claim_idle_seconds=settings.claim_idle_seconds,
-            tracing=tracing,
-            request_log=RequestLog(settings),
-        )
+        turns = Turns()
+
+        async def consume(stream: str) -> None:
+            consumer = Consumer(
+                ConsumerGroup(bus, stream, settings.consumer),
+                pool,
+                stop,
+                enrichment,
+                turns,
+                batch_events=settings.batch_events,
+                claim_idle_seconds=settings.claim_idle_seconds,
+                tracing=tracing,
+                request_log=RequestLog(settings),
+            )
+            try:
+                async with background(keep_stream(bus, stream), name="keep_stream"):
+                    await consumer.run()
+            finally:
+                stop.set()  # where one fails, all end: the process must be seen to go
+
         log.info("ingest.started", extra={"consumer": settings.consumer})
         async with (
-            background(keep_streams(bus), name="keep_streams"),
             background(keep_partitions(pool), name="keep_partitions"),
             background(keep_totals(pool), name="keep_totals"),
             background(OrphanCounts(bus, pool).run(), name="orphans"),
+            asyncio.TaskGroup() as consumers,
         ):
-            await consumer.run()
+            async for stream in click_streams.as_found(bus, stop):
+                consumers.create_task(consume(stream))
         countries.close()
     log.info("ingest.stopped")
 

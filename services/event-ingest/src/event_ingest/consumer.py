@@ -28,7 +28,7 @@ from shared.telemetry import Tracing
 
 log = logging.getLogger(__name__)
 
-BATCHES_IN_HAND = 2  # one is stored while the next is read and enriched; memory holds so many
+BATCHES_IN_HAND = 2  # of a process; one is stored while the next is read and enriched
 MAX_DELIVERIES = 5  # an entry given out more often has ended its consumers: put it aside
 CLAIM_SECONDS = 15.0
 RETRY_MIN_SECONDS = 0.1
@@ -36,11 +36,6 @@ RETRY_MAX_SECONDS = 5.0
 JUDGED_EVENTS = 1_000  # the share of dead letters is judged over at least so many events
 MAX_DEAD_SHARE = 0.01  # beyond, the fault is in a release, not in a click: stop
 MAX_DEAD_LETTERS = 100_000  # waiting for a decision; beyond, stop
-
-BATCH: telemetry.Attributes = {
-    **telemetry.messaging(streams.CLICKS, "process"),
-    "messaging.consumer.group.name": streams.INGEST_GROUP,
-}
 
 DATABASE_ERRORS = (*DATABASE_UNAVAILABLE, *TRANSACTION_CONFLICT)
 Answer = TypeVar("Answer")
@@ -75,8 +70,16 @@ class DeadShare:
             raise TooManyDeadLetters(f"{self._dead} of the last {self._events} events are bad")
 
 
+class Turns:
+    """What the consumers of a process, one for each stream, take turns at."""
+
+    def __init__(self) -> None:
+        self.in_hand = asyncio.Semaphore(BATCHES_IN_HAND)  # memory holds so many
+        self.storing = asyncio.Lock()  # two batches at once would wait for each other's roll-ups
+
+
 class Consumer:
-    """One consumer of the stream `clicks`; `stop` ends it after the batches in hand."""
+    """One consumer of a stream of clicks; `stop` ends it after the batches in hand."""
 
     def __init__(
         self,
@@ -84,6 +87,7 @@ class Consumer:
         pool: Pool,
         stop: asyncio.Event,
         enrichment: Enrichment,
+        turns: Turns,
         *,
         batch_events: int,
         claim_idle_seconds: float,
@@ -96,11 +100,15 @@ class Consumer:
         self._pool = pool
         self._stop = stop
         self._enrichment = enrichment
+        self._turns = turns
         self._batch_size = BatchSize(batch_events)
         self._claim_idle_seconds = claim_idle_seconds
         self._claim_at = 0.0
         self._dead_share = DeadShare()
-        self._storing = asyncio.Lock()
+        self._attributes: telemetry.Attributes = {
+            **telemetry.messaging(group.stream, "process"),
+            "messaging.consumer.group.name": streams.INGEST_GROUP,
+        }
 
     async def run(self) -> None:
         """Consume until stopped; raises `TooManyDeadLetters`. Stores may come and go."""
@@ -115,7 +123,7 @@ class Consumer:
         await self._finish_own()
         async with InHand(BATCHES_IN_HAND) as in_hand:
             while not self._stop.is_set():
-                metrics.LOOPED_AT.set_to_current_time()
+                metrics.LOOPED_AT.labels(self._group.stream).set_to_current_time()
                 await in_hand.add(self.process(await self._next_of_group()))
 
     async def _next_of_group(self) -> streams.Entries:
@@ -164,12 +172,16 @@ class Consumer:
         """Store the clicks of `entries`, then acknowledge these; return how many clicks."""
         if not entries:
             return 0
+        async with self._turns.in_hand:
+            return await self._process(entries)
+
+    async def _process(self, entries: streams.Entries) -> int:
         began = time.perf_counter()
         decoded = decode(entries, utc_now())
         count = len(decoded.clicks)
         self._batch_size.was(len(entries), count)
         links = self._tracing.links(click.traceparent for click in decoded.clicks)
-        attributes = {**BATCH, "messaging.batch.message_count": count}
+        attributes = {**self._attributes, "messaging.batch.message_count": count}
         with (
             self._tracing.linked("process clicks", "consumer", attributes, links) as span,
             checkpoints.during(Journey(self._tracing, span)),
@@ -191,7 +203,7 @@ class Consumer:
         async def store(part: list[Storable]) -> None:
             refused.extend(await self._with_database(lambda: storage.store(self._pool, part)))
 
-        async with self._storing:  # two batches at once would wait for each other's roll-ups
+        async with self._turns.storing:
             with checkpoint("insert"):
                 async with InHand(STORED_AT_ONCE) as parts:
                     for part in storage.parts(clicks):

@@ -10,7 +10,7 @@ from redis.exceptions import OutOfMemoryError
 
 from event_ingest import click_repository, metrics
 from event_ingest.consumer_group import order
-from shared import click_streams, streams
+from shared import streams
 from shared.errors import OPERATIONAL_ERRORS, REDIS_ERRORS
 from shared.postgres import Pool
 
@@ -53,20 +53,17 @@ return count
 """
 
 
-async def keep_streams(bus: Redis) -> None:
+async def keep_stream(bus: Redis, stream: str) -> None:
     """Every few seconds, one consumer at a time: measure, trim, remove consumers that are gone."""
     while True:
         await asyncio.sleep(KEEP_SECONDS)
         try:
-            metrics.DEAD_WAITING.set(await bus.xlen(streams.CLICKS_DEAD))
-            is_our_turn = await has_turn(bus)
-            for stream in await click_streams.found(bus):
-                await measure(bus, stream)
-                if is_our_turn:
-                    await trim(bus, stream)
-                    await remove_idle_consumers(bus, stream)
+            await measure(bus, stream)
+            if await has_turn(bus, stream):
+                await trim(bus, stream)
+                await remove_idle_consumers(bus, stream)
         except REDIS_ERRORS as error:
-            log.warning("keeper.retry", extra={"error": repr(error)})
+            log.warning("keeper.retry", extra={"stream": stream, "error": repr(error)})
 
 
 async def remove_idle_consumers(bus: Redis, stream: str, idle_ms: int = IDLE_MS) -> None:
@@ -74,13 +71,13 @@ async def remove_idle_consumers(bus: Redis, stream: str, idle_ms: int = IDLE_MS)
     await bus.eval(REMOVE_IDLE_CONSUMERS, 1, stream, streams.INGEST_GROUP, str(idle_ms))
 
 
-async def has_turn(bus: Redis) -> bool:
-    """Tell whether it is this process that keeps the streams now.
+async def has_turn(bus: Redis, stream: str) -> bool:
+    """Tell whether it is this process that keeps the stream now.
 
     A full bus takes no turns: then each does, or nobody would trim, and it would stay full.
     """
     try:
-        return bool(await bus.set(TURN_KEY, 1, nx=True, px=TURN_MS))
+        return bool(await bus.set(f"{TURN_KEY}:{stream}", 1, nx=True, px=TURN_MS))
     except OutOfMemoryError:
         return True
 
@@ -108,11 +105,12 @@ async def trim(bus: Redis, stream: str) -> int:
 
 
 async def measure(bus: Redis, stream: str) -> None:
-    """Export what lies on a stream, and how far behind our group is."""
+    """Export what lies on a stream, how far behind our group is, and how many dead letters wait."""
     metrics.STREAM_ENTRIES.labels(stream).set(await bus.xlen(stream))
     for group in await bus.xinfo_groups(stream):
         if group["name"] == streams.INGEST_GROUP.encode():
             await _measure_group(bus, stream, group)
+    metrics.DEAD_WAITING.set(await bus.xlen(streams.CLICKS_DEAD))
 
 
 async def _measure_group(bus: Redis, stream: str, group: dict[str, Any]) -> None:

@@ -61,7 +61,9 @@ TOTALS_AT = Gauge(
     "shortwire_ingest_totals_timestamp_seconds",
     "When what clicks were noted was last seen to be in the totals of links.",
 )
-LOOPED_AT = Gauge("shortwire_ingest_last_loop_timestamp_seconds", "When the loop last turned.")
+LOOPED_AT = Gauge(
+    "shortwire_ingest_last_loop_timestamp_seconds", "When the loop last turned.", ["stream"]
+)
 
 # A series that is there from the start, at zero, can be alerted on when it first moves.
 for _reason in get_args(DeadReason):
@@ -75,5 +77,6 @@ for _gauge in (
     OLDEST_PENDING_SECONDS,
     STREAM_ENTRIES,
     CONSUMERS,
+    LOOPED_AT,
 ):
     _gauge.labels(streams.CLICKS)
