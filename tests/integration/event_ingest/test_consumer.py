@@ -37,10 +37,11 @@ async def _killed(*_: object) -> None:
     raise ConnectionError
 
 
+@pytest.mark.parametrize("user_id", [7, None, 2**63 - 1])
 async def test_a_click_is_a_redirect_event_with_its_facts(
-    bus: Redis, pool: Pool, consumers: Consumers
+    bus: Redis, pool: Pool, consumers: Consumers, user_id: int | None
 ):
-    sent = click(user_id=7, referrer="https://a.example", user_agent="B/1", request_id="r1")
+    sent = click(user_id=user_id, referrer="https://a.example", user_agent="B/1", request_id="r1")
     await publish(bus, [sent])
 
     await consumers.drain()
@@ -48,7 +49,7 @@ async def test_a_click_is_a_redirect_event_with_its_facts(
     row = await pool.fetchrow("SELECT *, details::text AS text FROM events")
     assert row is not None
     assert (row["event_id"], row["at"], row["event_type"]) == (sent.id, sent.at, "redirect")
-    assert (row["url_id"], row["user_id"]) == (1, 7)
+    assert (row["url_id"], row["user_id"]) == (1, user_id)
     assert row["text"] == (
         '{"referrer": "https://a.example", "request_id": "r1", '
         '"short_code": "abc123", "user_agent": "B/1"}'
@@ -67,6 +68,24 @@ async def test_an_event_published_twice_is_stored_and_counted_once(
 
     assert await stored(pool) == (10, 10)
     assert await pending(bus) == 0
+
+
+async def test_what_is_new_among_what_was_stored_before_is_stored(
+    bus: Redis, pool: Pool, consumers: Consumers
+):
+    old = [click(user_id=number % 2 or None) for number in range(20)]
+    await publish(bus, old)
+    await consumers.drain()
+    new = [click(user_id=number % 2 or None, user_agent="ü") for number in range(20)]
+    await publish(bus, [each for pair in zip(new, old, strict=True) for each in pair])
+
+    await consumers.drain()
+
+    assert await stored(pool) == (40, 40)
+    rows = await pool.fetch("SELECT event_id, user_id, details FROM events ORDER BY at")
+    assert {row["event_id"]: row["user_id"] for row in rows} == {
+        each.id: each.user_id for each in [*old, *new]
+    }
 
 
 async def test_a_full_replay_of_the_stream_changes_nothing(

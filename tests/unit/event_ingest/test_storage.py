@@ -11,7 +11,7 @@ from shared.events import Click
 def some(links: list[int]) -> list[storage.Storable]:
     at = datetime.now(UTC)
     clicks = (Click(id=uuid4(), at=at, code="a", url_id=link) for link in links)
-    return [(Enriched(click, "{}", None), b"1-0") for click in clicks]
+    return [(Enriched(click, b"{}", None), b"1-0") for click in clicks]
 
 
 def test_no_two_parts_of_a_batch_touch_the_same_link():

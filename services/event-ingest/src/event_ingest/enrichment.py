@@ -39,7 +39,7 @@ class Enriched(msgspec.Struct, frozen=True):
     """A click as it is stored: its details as JSON, and its visitor where it was a person."""
 
     click: Click
-    details: str
+    details: bytes
     visitor: int | None
 
 
@@ -86,7 +86,7 @@ class Enrichment:
             click.address if self._keep_addresses else None,
         )
         visitor = None if agent.bot else self._visitors.number(click)
-        return Enriched(click, _encoder.encode(details).decode(), visitor)
+        return Enriched(click, _encoder.encode(details), visitor)
 
 
 _encoder = msgspec.json.Encoder()

@@ -86,7 +86,7 @@ def _out_of_range(click: Click, now: datetime) -> str | None:
         return "at has no time zone"
     if not now - PAST_LIMIT <= click.at <= now + FUTURE_LIMIT:
         return "at is too far from now"
-    if not all(0 <= number <= BIGINT_MAX for number in (click.url_id, click.user_id or 0)):
+    if not (0 <= click.url_id <= BIGINT_MAX and 0 <= (click.user_id or 0) <= BIGINT_MAX):
         return "an id is out of range"
     return None
 
