@@ -170,6 +170,9 @@ async def test_a_body_that_is_no_json_object_is_refused_and_nothing_is_stored(
     assert await rows_of(pool) == before
 
 
+NOT_UTF8 = ("%FF", "caf%C3", "%C3(", "%ED%A0%80")
+
+
 def wrong_texts(schema: Mapping[str, Any]) -> Iterator[str]:
     """Texts of a query that do not fit `schema`."""
     if "array" in types_of(schema):
@@ -203,8 +206,8 @@ async def test_a_wrong_parameter_is_named_and_nothing_is_stored(
     accepted = []
 
     for name, schema in QUERIES[operation].items():
-        for text in wrong_texts(schema):
-            answer = await world.ask(method, f"{filled(path)}?{name}={quote(text)}", body)
+        for text in (*map(quote, wrong_texts(schema)), *NOT_UTF8):
+            answer = await world.ask(method, f"{filled(path)}?{name}={text}", body)
             if answer.status != 400 or set(answer.json.get("details", {})) != {name}:
                 accepted.append((name, text[:60], answer.status, answer.body[:200]))
 
@@ -224,11 +227,20 @@ async def test_a_target_of_the_abuse_list_is_refused_wherever_one_is_taken(
 
     for target in ABUSE:
         answer = await world.ask(method, filled(path), {**example, "original_url": target})
-        rule = {**example, "rules": [{"target": target}]}
         assert refused(answer, "original_url"), answer.body
-        assert refused(await world.ask(method, filled(path), rule), "rules")
+        for name, value in {"rules": [{"target": target}], "expired_url": target}.items():
+            body = {**example, name: value}
+            assert refused(await world.ask(method, filled(path), body), name)
 
     assert await rows_of(pool) == before
+
+
+@pytest.mark.parametrize("query", ["q=abc&%FF=1", "a%FF", "x=%ff"])
+async def test_a_parameter_that_is_not_there_must_be_utf8_too(world: Api, query: str):
+    answer = await world.get(f"/urls?{query}")
+
+    assert answer.status == 400
+    assert answer.error.endswith("must be UTF-8")
 
 
 async def test_a_link_to_ourselves_is_refused(start: Any, pool: Pool):

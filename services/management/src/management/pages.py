@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 import msgspec
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -17,6 +18,7 @@ from shared.http import JSONResponse
 
 MAX_PER_PAGE = 1000
 MAX_PAGE = 1_000_000
+MAX_NAME = 64  # of a parameter that is not there, in an answer
 CURSOR = "cursor"
 OLD_CURSOR = "page_num"
 NUMBERS = {  # the least and the most of each
@@ -55,7 +57,7 @@ def read_page(request: Request[Any], default_per_page: int, kinds: Kinds = NO_KI
 
     `kinds` are the fields that the list may be ordered by, beside the id.
     """
-    query = request.query_params
+    query = _query(request)
     order = read_filters(request, {"sort": orders.parser(kinds)}).get("sort") if kinds else None
     # All of them before one is used: a wrong value is refused also where another wins.
     given = {
@@ -111,11 +113,12 @@ def read_filters(request: Request[Any], readers: Mapping[str, fields.Check]) -> 
 
     What is described as an array may be given more than once.
     """
+    query = _query(request)
     filters = {}
     for name, reader in readers.items():
-        if name in request.query_params:
+        if name in query:
             is_list = reader.schema.get("type") == "array"
-            values = request.query_params.getlist(name)
+            values = query.getlist(name)
             try:
                 filters[name] = reader(values if is_list else values[-1])
             except ValueError as problem:
@@ -190,9 +193,7 @@ def answer(
 
 def onward(request: Request[Any], cursor: str, limit: int) -> Mapping[str, str]:
     """Return the headers that say where the next page is: of this request, after `cursor`."""
-    kept = [
-        (name, value) for name, value in request.query_params.multi_items() if name not in NUMBERS
-    ]
+    kept = [(name, value) for name, value in _query(request).multi_items() if name not in NUMBERS]
     query = urlencode([*kept, (CURSOR, cursor), ("per_page", limit)])
     link = f'<{request.url.path.rstrip("/")}?{query}>; rel="next"'
     return {"Link": link, "X-Next-Cursor": cursor}
@@ -200,7 +201,32 @@ def onward(request: Request[Any], cursor: str, limit: int) -> Mapping[str, str]:
 
 def read_per_page(request: Request[Any], default: int) -> int:
     """Return how many to show; raises `Malformed`."""
-    return _number(request.query_params, "per_page") or default
+    return _number(_query(request), "per_page") or default
+
+
+def _query(request: Request[Any]) -> QueryParams:
+    """Return the parameters; raises `Malformed` where one is not UTF-8.
+
+    Starlette's own have another character in the place of wrong bytes.
+    """
+    raw: bytes = request.scope["query_string"]
+    try:
+        return QueryParams(_pairs(raw))
+    except UnicodeDecodeError:
+        name = next(part for part in raw.split(b"&") if not _is_utf8(part)).partition(b"=")[0]
+        raise _wrong(name[:MAX_NAME].decode("ascii", "backslashreplace"), "must be UTF-8") from None
+
+
+def _pairs(raw: bytes) -> list[tuple[str, str]]:
+    return parse_qsl(raw.decode(), keep_blank_values=True, errors="strict")
+
+
+def _is_utf8(part: bytes) -> bool:
+    try:
+        _pairs(part)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _mark(query: Mapping[str, str], order: Order, kinds: Kinds) -> Mark | None:
