@@ -67,9 +67,9 @@ $(user management "~* $commands")
 $(user monitor "$monitor")"
 derive bus.acl "$nobody
 $(user operator '~* &* +@all')
-$(user redirector "%W~clicks %R~links ~taken:* ~orphans:* $commands")
+$(user redirector "%W~clicks %W~clicks:* %R~links ~taken:* ~orphans:* $commands")
 $(user management "~* $commands")
-$(user ingest "~clicks ~clicks.dead ~ingest:* ~visitors:* %R~orphans:* $commands")
-$(user autoscaler "%R~clicks ~autoscaler:* $commands")
+$(user ingest "~clicks ~clicks:* ~clicks.dead ~ingest:* ~visitors:* %R~orphans:* $commands")
+$(user autoscaler "%R~clicks %R~clicks:* ~autoscaler:* $commands")
 $(user monitor "$monitor")"
 chmod 644 ./*

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from autoscaler.policies import BOUNDS
+from shared import streams
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "kubernetes"
@@ -152,6 +153,24 @@ def test_replicas_have_the_bounds_of_our_autoscaler():
     for each in PODS:  # or applying it again would undo the scaling
         if each["metadata"]["name"] in BOUNDS:
             assert "replicas" not in each["spec"]
+
+
+def test_lag_is_asked_of_every_stream_of_clicks():
+    (scaled,) = [each for each in EVERY if each["kind"] == "ScaledObject"]
+    text = (FOLDER / "click-streams" / "kustomization.yaml").read_text(encoding="utf-8")
+    component = yaml.safe_load(text)
+    (patch,) = component["patches"]
+    (given,) = component["configMapGenerator"][0]["literals"]
+
+    (first,) = scaled["spec"]["triggers"]
+    added = yaml.safe_load(patch["patch"])
+
+    assert patch["target"] == {"kind": "ScaledObject", "name": scaled["metadata"]["name"]}
+    assert [(each["op"], each["path"]) for each in added] == [("add", "/spec/triggers/-")] * 4
+    assert first["metadata"].pop("stream") == streams.CLICKS
+    names = [each["value"]["metadata"].pop("stream") for each in added]
+    assert names == streams.click_streams(int(given.removeprefix("CLICK_STREAMS=")))
+    assert [each["value"] for each in added] == [first] * 4
 
 
 def test_policies_and_services_name_pods_that_there_are():

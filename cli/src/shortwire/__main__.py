@@ -67,6 +67,8 @@ def run() -> None:
 
     REDIRECTORS (1), INGESTS (1), GATEWAY_WORKERS (1): processes.
 
+    CLICK_STREAMS (1): streams of the bus that clicks go to.
+
     IP_POLICY (anonymized), HONOUR_OPT_OUT (false), GEOIP_DATABASE: what of visitors may be known.
 
     EVENTS_RETENTION_DAYS: for how many days events are kept; without it for ever.

@@ -163,6 +163,7 @@ class Parts:
             ),
             "CACHE_URL": self.cache_url,
             "BUS_URL": self.bus_url,
+            "CLICK_STREAMS": str(self._settings.click_streams),
             "JOURNAL_DIR": str(self._folder.part("journal")),
             **self._privacy(),
             "LOG_LEVEL": self._settings.log_level,

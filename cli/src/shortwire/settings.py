@@ -22,6 +22,7 @@ class Settings(settings.Settings, frozen=True, kw_only=True):
     auth: Literal["open", "required"] = "required"
     redirectors: Processes = 1
     ingests: Processes = 1
+    click_streams: settings.ClickStreams = 1
     redirect_rate: Rate = 2_000
     api_rate: Rate = 100
     webhook_private_targets: bool = False  # webhooks may be in one's own network

@@ -114,11 +114,29 @@ EXAMPLES: Mapping[str, msgspec.Struct] = {
     "change": ChangeEntry(encoder.encode(_CHANGE).decode()),
     "heartbeat": HeartbeatEntry(encoder.encode(RelayHeartbeat(at=_SECONDS)).decode()),
 }
+CLICK_SHARD = "clicks:{shard}"
+PARAMETERS: Mapping[str, Mapping[str, Any]] = {  # by stream
+    CLICK_SHARD: {
+        "shard": {
+            "description": "Its number, in braces.",
+            "enum": [
+                name.removeprefix("clicks:")
+                for name in streams.click_streams(streams.MAX_CLICK_STREAMS)
+            ],
+        }
+    }
+}
 CHANNELS: Mapping[str, tuple[str, str, list[str]]] = {  # by stream
     streams.CLICKS: (
         "clicks",
         "Every followed link. An entry is kept until every group has acknowledged it, and a "
         "minute longer. The same click may come twice: remember ids.",
+        ["clicks"],
+    ),
+    CLICK_SHARD: (
+        "clicks_shard",
+        "The same, where clicks go to several streams (`CLICK_STREAMS`): read all of them, and "
+        "`clicks`, for what is left there. A click that comes twice may come on two.",
         ["clicks"],
     ),
     streams.CLICKS_DEAD: (
@@ -164,6 +182,7 @@ def document() -> dict[str, Any]:
             name: {
                 "address": stream,
                 "description": meaning,
+                **({"parameters": PARAMETERS[stream]} if stream in PARAMETERS else {}),
                 "messages": {each: {"$ref": f"#/components/messages/{each}"} for each in messages},
             }
             for stream, (name, meaning, messages) in CHANNELS.items()

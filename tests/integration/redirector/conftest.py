@@ -177,8 +177,10 @@ def links(pool: Pool, cache: Redis, bus: Redis) -> Links:
     return Links(pool, cache, bus)
 
 
-async def clicks_on(bus: Redis) -> list[Click]:
-    entries = cast("streams.Entries", await bus.xrange(streams.CLICKS))
+async def clicks_on(bus: Redis, *names: str) -> list[Click]:
+    """The clicks on these streams; on `clicks`, where none is named."""
+    found = [await bus.xrange(name) for name in names or [streams.CLICKS]]
+    entries = [entry for each in found for entry in cast("streams.Entries", each)]
     frames = [clicks_decoder.decode(fields[streams.CLICKS_BATCH]) for _, fields in entries]
     return [click for frame in frames for click in frame]
 

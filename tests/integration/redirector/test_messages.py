@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -51,12 +52,19 @@ async def test_a_frame_is_sent_as_described(start: Start, links: Links, bus: Red
 
 
 @asynccontextmanager
-async def guide_running(bus_url: str, consumer: str) -> AsyncIterator[asyncio.StreamReader]:
+async def guide_running(
+    bus_url: str, consumer: str, *names: str
+) -> AsyncIterator[asyncio.StreamReader]:
     """Run the consumer of the guide, letter by letter; yields what it prints."""
     (code,) = re.findall(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", code),
-        env={**os.environ, "BUS_URL": bus_url, "CONSUMER": consumer},
+        env={
+            **os.environ,
+            "BUS_URL": bus_url,
+            "CONSUMER": consumer,
+            **({"STREAMS": ",".join(names)} if names else {}),
+        },
         stdout=asyncio.subprocess.PIPE,
     )
     assert process.stdout is not None
@@ -98,6 +106,37 @@ async def test_the_guide_s_consumer_gets_every_click_old_and_new(
 
             assert await lines(printed, 1) == later
             await eventually(lambda: all_acknowledged(bus))
+
+
+async def test_the_guide_s_consumer_reads_several_streams(
+    start: Start, links: Links, bus: Redis, bus_url: str
+):
+    await links.put("abc")
+    names = [streams.CLICKS, *streams.click_streams(2)]
+    for name in names:
+        await bus.xgroup_create(name, GROUP, id="0", mkstream=True)
+    async with start() as before, start(click_streams=2) as redirector:
+        await before.ask("/abc")
+        for number in range(1, 5):
+            await redirector.ask("/abc")
+            await eventually(partial(has_clicks, bus, number, names[1:]))
+        for name in names:  # read, and not finished
+            await bus.xreadgroup(GROUP, "worker-1", {name: ">"}, count=1)
+
+        async with guide_running(bus_url, "worker-1", *names) as printed:
+            first = await lines(printed, 5)
+            await redirector.ask("/abc")
+            await redirector.ask("/abc")
+            second = await lines(printed, 2)
+
+    assert all([await bus.xlen(name) for name in names])
+    expected = {str(click.id) for click in await clicks_on(bus, *names)}
+    assert {line.split()[0] for line in first + second} == expected
+    assert len(expected) == 7
+
+
+async def has_clicks(bus: Redis, count: int, names: list[str]) -> bool:
+    return len(await clicks_on(bus, *names)) == count
 
 
 async def test_the_guide_s_consumer_finishes_first_what_it_had_before_it_stopped(

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from shared import asyncapi, streams
+from shared.click_streams import NAMES
 from tests import bus_description
 
 ROOT = Path(__file__).parents[3]
@@ -70,10 +71,22 @@ def test_every_stream_is_described_and_every_message_travels_on_one():
 
     assert {channel["address"] for channel in channels} == {
         streams.CLICKS,
+        "clicks:{shard}",
         streams.CLICKS_DEAD,
         streams.LINKS,
     }
     assert {name for channel in channels for name in channel["messages"]} == set(MESSAGES)
+
+
+def test_with_its_parameter_an_address_is_the_name_of_a_stream():
+    channel = DOCUMENT["channels"]["clicks_shard"]
+
+    names = [
+        channel["address"].replace("{shard}", each)
+        for each in channel["parameters"]["shard"]["enum"]
+    ]
+
+    assert [streams.CLICKS, *names] == NAMES
 
 
 @pytest.mark.parametrize("message", MESSAGES)

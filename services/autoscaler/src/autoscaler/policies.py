@@ -14,7 +14,7 @@ BOUNDS = {
     "management": (2, 5),
     "event-ingest": (1, 4),
 }
-# Entries of the stream `clicks` that are too many to wait for one consumer: some seconds of what
+# Entries of the streams of clicks that are too many to wait for one consumer: some seconds of what
 # two redirectors send when they are busy.
 FULL_LAG_ENTRIES = 1_000
 

@@ -96,9 +96,10 @@ def create_app(settings: Settings) -> Starlette:
             near = NearCache(settings.near_cache_links)
             follower = LinkFollower(feed, near, tracing)
             resolver = Resolver(near, follower, cache, pool, DEFAULT_DOMAIN)
+            names = streams.click_streams(settings.click_streams)
             clicks = ClickRecorder(
                 settings.journal_dir,
-                ClickFrames(bus, [streams.CLICKS], tracing),
+                ClickFrames(bus, names, tracing),
                 max_bytes=settings.journal_max_bytes,
                 segment_bytes=settings.journal_segment_bytes,
             )

@@ -17,6 +17,7 @@ class Settings(request_log.Settings, frozen=True, kw_only=True):
     postgres_dsn: str
     cache_url: settings.RedisURL
     bus_url: settings.RedisURL
+    click_streams: settings.ClickStreams = 1
     journal_dir: Path
     host: str = "127.0.0.1"
     port: Port = 8000
