@@ -14,6 +14,7 @@ from shared import migrate, redis_client
 from shared.postgres import Pool
 from shortwire import processes, servers
 from tests.redis_cluster import LocalCluster
+from tests.replica import Replica
 
 TEMPLATE = "shortwire_template"
 
@@ -48,6 +49,25 @@ def postgres_url(server_folder: Path) -> Iterator[str]:
     child = processes.start(servers.postgres(data, port, fsync="off"), server_folder)
     yield f"postgres://{servers.POSTGRES_OWNER}:{password}@127.0.0.1:{port}/postgres"
     child.stop()
+
+
+@pytest.fixture(scope="session")
+def replica_server(postgres_url: str, server_folder: Path) -> Iterator[Replica]:
+    """A replica of the PostgreSQL of all tests."""
+    if "TEST_POSTGRES_URL" in os.environ or os.environ.get("TEST_BACKEND") == "containers":
+        pytest.skip("a replica is made of the tests' own PostgreSQL only")
+    replica = Replica(server_folder, postgres_url)
+    yield replica
+    replica.stop()
+
+
+@pytest.fixture
+async def replica(replica_server: Replica, database: str) -> AsyncIterator[Replica]:
+    """The replica, with the test's own database, replaying."""
+    assert database
+    await replica_server.caught_up()
+    yield replica_server
+    await replica_server.go_on()
 
 
 @pytest.fixture(scope="session")

@@ -17,16 +17,19 @@ from hypothesis.stateful import (
 )
 from redis.asyncio import Redis
 
-from redirector import link_follower, link_repository
+from redirector import breaker, link_follower, link_repository
 from redirector.link_follower import LinkFollower
+from redirector.link_store import LinkStore
 from redirector.near_cache import NearCache
 from redirector.resolver import Resolver
-from shared import link_cache, redis_client, streams
+from shared import link_cache, postgres, redis_client, streams
 from shared.events import LinkChanged, LinkRecord, RelayHeartbeat, encoder
 from shared.postgres import Pool
 from tests import tracing
 from tests.conftest import database_url
+from tests.integration.redirector.test_replicas import asked
 from tests.redis_cluster import LocalCluster
+from tests.replica import Replica
 
 EXAMPLES = int(os.environ.get("SOAK_EXAMPLES", "60"))
 STEPS = 30
@@ -70,10 +73,11 @@ SELECT_CODES = """
 class Worker:
     """A redirector's memory, and the versions it has served."""
 
-    def __init__(self, feed: Redis, cache: Redis, pool: Pool) -> None:
+    def __init__(self, feed: Redis, cache: Redis, pool: Pool, replicas: Pool | None) -> None:
         self.near = NearCache(max_links=1)  # one of three codes: eviction happens all the time
         self.follower = LinkFollower(feed, self.near, tracing.off())
-        self.resolver = Resolver(self.near, self.follower, cache, pool, 1)
+        self.store = LinkStore(pool, replicas, 1)
+        self.resolver = Resolver(self.near, self.follower, cache, self.store, 1)
         self.served: dict[str, int] = {}
         self.reading: dict[str, tuple[int, str | None, LinkRecord]] = {}
 
@@ -106,9 +110,16 @@ class CacheProtocol(RuleBasedStateMachine):
         await self.bus.flushall()
         await self.pool.execute("TRUNCATE urls, url_aliases, users CASCADE")
         await self.pool.execute("INSERT INTO users VALUES (1, 'ada', 'ada@example.com')")
-        self.all = [Worker(self.bus, self.cache, self.pool) for _ in WORKERS]
+        self.replicas = await self._open_replicas()
+        self.all = [self._worker() for _ in WORKERS]
         for worker in self.all:
             await worker.follower._join()
+
+    def _worker(self) -> Worker:
+        return Worker(self.bus, self.cache, self.pool, self.replicas)
+
+    async def _open_replicas(self) -> Pool | None:
+        return None
 
     async def _row(self, code: str) -> LinkRecord:
         return await link_repository.find(self.pool, 1, code)
@@ -204,7 +215,7 @@ class CacheProtocol(RuleBasedStateMachine):
         worker = self.all[number]
         generation = worker.near.generation
         token = self.wait(link_cache.take_lease(self.cache, 1, code))
-        worker.reading[code] = (generation, token, self.wait(self._row(code)))
+        worker.reading[code] = (generation, token, self.wait(worker.store.find(code)))
 
     @rule(number=workers, code=read_codes)
     def slow_read_ends(self, number: int, code: str) -> None:
@@ -286,7 +297,7 @@ class CacheProtocol(RuleBasedStateMachine):
         self.relay("not")
         for number in WORKERS:
             self.hear(number)
-        stranger = Worker(self.bus, self.cache, self.pool)  # it has heard nothing: what is cached?
+        stranger = self._worker()  # it has heard nothing: what is cached?
         for worker in [*self.all, stranger]:
             for code in CODES:
                 answer = self.wait(worker.resolver.resolve(code)).record
@@ -301,6 +312,31 @@ class CacheProtocol(RuleBasedStateMachine):
         await self.cache.aclose()
         await self.bus.aclose()
         await self.pool.close()
+        if self.replicas is not None:
+            await self.replicas.close()
+
+
+REPLICAS: list[Replica] = []  # set by the test, as STORES is
+
+
+class CacheProtocolWithReplica(CacheProtocol):
+    """The same, and workers read from a replica whose replay stops and goes on."""
+
+    async def _open_replicas(self) -> Pool | None:
+        [replica] = REPLICAS
+        await replica.go_on()
+        await replica.caught_up()
+        return await postgres.create_pool(
+            STORES["replica"], name="property", max_size=2, command_timeout=5, standbys=True
+        )
+
+    @rule()
+    def replay_stops(self) -> None:
+        self.wait(REPLICAS[0].hold())
+
+    @rule()
+    def replay_goes_on(self) -> None:
+        self.wait(REPLICAS[0].go_on())
 
 
 async def test_after_quiescence_every_worker_answers_as_postgresql_does(
@@ -317,15 +353,40 @@ async def test_so_it_is_on_a_cluster(
     await _run(EXAMPLES // 4, database, cluster.url, bus_url, monkeypatch)
 
 
+async def test_so_it_is_with_a_replica_that_falls_behind(
+    database: str,
+    cache_url: str,
+    bus_url: str,
+    replica: Replica,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(link_repository, "CATCH_UP_SECONDS", 0.01)
+    for name in ("OPEN_SECONDS_MIN", "OPEN_SECONDS_MAX"):  # ask it again at once
+        monkeypatch.setattr(breaker, name, 0.0)
+    REPLICAS[:] = [replica]
+    STORES["replica"] = replica.url(database)
+    before = [asked("replica", result) for result in ("hit", "negative", "unavailable")]
+
+    await _run(EXAMPLES // 2, database, cache_url, bus_url, monkeypatch, CacheProtocolWithReplica)
+
+    after = [asked("replica", result) for result in ("hit", "negative", "unavailable")]
+    assert all(more > less for more, less in zip(after, before, strict=True)), "it was asked"
+
+
 async def _run(
-    examples: int, database: str, cache_url: str, bus_url: str, monkeypatch: pytest.MonkeyPatch
+    examples: int,
+    database: str,
+    cache_url: str,
+    bus_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    machine: type[CacheProtocol] = CacheProtocol,
 ) -> None:
     server, _, name = database.rpartition("/")
     STORES.update(database=database_url(f"{server}/x", name), cache=cache_url, bus=bus_url)
     monkeypatch.setattr(link_follower, "BLOCK_MS", 1)
     await asyncio.to_thread(
         run_state_machine_as_test,
-        CacheProtocol,
+        machine,
         settings=settings(
             max_examples=examples,
             stateful_step_count=STEPS,

@@ -9,16 +9,16 @@ from redis.asyncio import Redis
 from shared import redis_client
 from shared.postgres import Pool
 
-PoolName = Literal["postgres", "cache", "bus", "links"]
+PoolName = Literal["postgres", "replicas", "cache", "bus", "links"]
 
 CONNECTIONS = Gauge("shortwire_pool_connections", "Open connections.", ["pool", "state"])
 MAX_CONNECTIONS = Gauge("shortwire_pool_max_connections", "The pool's limit.", ["pool"])
 
 
-def watch_postgres(pool: Pool) -> None:
+def watch_postgres(pool: Pool, name: PoolName = "postgres") -> None:
     """Export the state of `pool`."""
     _watch(
-        "postgres",
+        name,
         limit=pool.get_max_size(),
         idle=pool.get_idle_size,
         busy=lambda: pool.get_size() - pool.get_idle_size(),

@@ -15,6 +15,7 @@ from redirector.click_recorder import ClickRecorder
 from redirector.handlers import State, follow, health, ready
 from redirector.hot_path import HotPath
 from redirector.link_follower import LinkFollower
+from redirector.link_store import LinkStore
 from redirector.near_cache import NearCache
 from redirector.orphan_counts import OrphanCounts
 from redirector.passwords import Passwords
@@ -28,6 +29,7 @@ from shared.countries import Countries
 from shared.events import DEFAULT_DOMAIN
 from shared.http import EXCEPTION_HANDLERS, RequestIDMiddleware
 from shared.observation import Answered, ObservationMiddleware
+from shared.postgres import Pool
 from shared.request_log import RequestLog
 from shared.tasks import background
 from shared.telemetry import Tracing
@@ -55,6 +57,23 @@ def _note(answered: Answered) -> None:
 
 async def _keep_session(_connection: object) -> None:
     """Reset nothing: every use of a connection is one SELECT, and a reset doubles its cost."""
+
+
+@asynccontextmanager
+async def _replicas(settings: Settings) -> AsyncIterator[Pool | None]:
+    """Make the pool of connections to replicas, where there are any."""
+    if settings.postgres_read_dsn is None:
+        yield None
+        return
+    async with await postgres.create_pool(
+        settings.postgres_read_dsn,
+        name="redirector",
+        max_size=POOL_SIZE,
+        command_timeout=QUERY_TIMEOUT_SECONDS,
+        reset=_keep_session,
+        standbys=True,
+    ) as pool:
+        yield pool
 
 
 def create_app(settings: Settings) -> Starlette:
@@ -88,14 +107,18 @@ def create_app(settings: Settings) -> Starlette:
                 command_timeout=QUERY_TIMEOUT_SECONDS,
                 reset=_keep_session,
             ) as pool,
+            _replicas(settings) as replicas,
         ):
             pool_metrics.watch_postgres(pool)
+            if replicas is not None:
+                pool_metrics.watch_postgres(replicas, "replicas")
             pool_metrics.watch_redis("cache", cache)
             pool_metrics.watch_redis("bus", bus)
             pool_metrics.watch_redis("links", feed)
             near = NearCache(settings.near_cache_links)
             follower = LinkFollower(feed, near, tracing)
-            resolver = Resolver(near, follower, cache, pool, DEFAULT_DOMAIN)
+            store = LinkStore(pool, replicas, DEFAULT_DOMAIN)
+            resolver = Resolver(near, follower, cache, store, DEFAULT_DOMAIN)
             names = streams.click_streams(settings.click_streams)
             clicks = ClickRecorder(
                 settings.journal_dir,

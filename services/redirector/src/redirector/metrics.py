@@ -15,7 +15,7 @@ from shared.observation import OTHER
 
 REDIRECT_ROUTE = "/{code}"
 
-Tier = Literal["near", "cache", "database"]
+Tier = Literal["near", "cache", "database", "replica"]
 Result = Literal["hit", "negative", "miss", "unavailable"]
 
 _tallies = Tallies()
@@ -191,6 +191,7 @@ for _result in ("hit", "negative", "miss", "unavailable"):
     LOOKUPS.labels("cache", _result)
 for _result in ("hit", "negative", "unavailable"):  # a code without a row is a negative
     LOOKUPS.labels("database", _result)
+    LOOKUPS.labels("replica", _result)
 for _reason in ("corrupt", "journal_full", "memory_full"):
     CLICKS_DROPPED.labels(_reason)
 for _reason in ("joined", "silent", "undecodable"):

@@ -2,26 +2,25 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Literal, TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Literal
 
 import msgspec
 from redis.asyncio import Redis
 
-from redirector import link_repository, metrics
+from redirector import metrics
 from redirector.answers import ReadyAnswer, ready_answer
 from redirector.dependency import Dependency, DependencyDown
 from redirector.link_follower import LinkFollower
-from redirector.metrics import Result, Tier
+from redirector.link_store import LinkStore
+from redirector.lookups import counted
 from redirector.near_cache import NearCache
 from shared import link_cache
 from shared.checkpoints import checkpoint
-from shared.errors import DATABASE_UNAVAILABLE, REDIS_ERRORS, Unavailable
+from shared.errors import REDIS_ERRORS, Unavailable
 from shared.events import LinkRecord
-from shared.postgres import Pool
 
 CACHE_TIMEOUT_SECONDS = 0.05
-DATABASE_TIMEOUT_SECONDS = 1.0  # outermost: waiting for a connection and the query
 VISITOR_TIMEOUT_SECONDS = 1.5
 MAX_LOADS = 256  # codes being loaded at once; a visitor beyond is told to come back
 STALE_MAX_SECONDS = 24 * 3600.0
@@ -39,19 +38,18 @@ class Resolution(msgspec.Struct, frozen=True):
 
 
 Load = Callable[[str], Coroutine[object, object, Resolution]]
-Found = TypeVar("Found", LinkRecord, LinkRecord | None)
 
 
 class Resolver:
     """Resolves codes of one domain for one worker."""
 
     def __init__(
-        self, near: NearCache, follower: LinkFollower, cache: Redis, pool: Pool, domain: int
+        self, near: NearCache, follower: LinkFollower, cache: Redis, store: LinkStore, domain: int
     ) -> None:
         self._near = near
         self._follower = follower
         self._cache = cache
-        self._pool = pool
+        self._store = store
         self._domain = domain
         self._loads: dict[str, asyncio.Task[Resolution]] = {}
         metrics.NEAR_LINKS.set_function(near.__len__)
@@ -59,9 +57,6 @@ class Resolver:
         metrics.LOADS.set_function(self._loads.__len__)
         self._cache_guard = Dependency(
             "cache", timeout=CACHE_TIMEOUT_SECONDS, unavailable=REDIS_ERRORS
-        )
-        self._database_guard = Dependency(
-            "database", timeout=DATABASE_TIMEOUT_SECONDS, unavailable=DATABASE_UNAVAILABLE
         )
 
     async def resolve(self, code: str) -> Resolution:
@@ -112,7 +107,7 @@ class Resolver:
         try:
             await self._cached(NO_CODE)
         except DependencyDown:
-            await self._read(NO_CODE)
+            await self._store.find(NO_CODE)
 
     def _load_once(self, code: str, load: Load) -> asyncio.Task[Resolution]:
         """Return the one load of `code` under way; a visitor who leaves does not end it."""
@@ -145,7 +140,7 @@ class Resolver:
         """Read PostgreSQL, and fill the shared cache if nothing changed meanwhile."""
         generation = self._near.generation
         token = await self._take_lease(code)
-        record = await self._read(code)
+        record = await self._store.find(code)
         if token is not None:
             await self._fill(code, token, record)
         return Resolution(self._remember(code, record, generation), "database")
@@ -179,17 +174,11 @@ class Resolver:
         return link_cache.part_of(self._cache, self._domain, code)
 
     async def _cached(self, code: str) -> LinkRecord | None:
-        return await _counted(
+        return await counted(
             "cache",
             self._cache_guard.ask(
                 lambda: link_cache.get(self._cache, self._domain, code), self._cache_part(code)
             ),
-        )
-
-    async def _read(self, code: str) -> LinkRecord:
-        return await _counted(
-            "database",
-            self._database_guard.ask(lambda: link_repository.find(self._pool, self._domain, code)),
         )
 
     def _remember(self, code: str, record: LinkRecord, generation: int) -> LinkRecord:
@@ -200,18 +189,3 @@ class Resolver:
         if record is None or time.time() - record.cached_at > STALE_MAX_SECONDS:
             raise Unavailable
         return Resolution(record, "stale")
-
-
-async def _counted(tier: Tier, lookup: Awaitable[Found]) -> Found:
-    """Await a question for a code, and count what came of it."""
-    try:
-        with checkpoint("cache_get" if tier == "cache" else "db_read"):
-            record = await lookup
-    except DependencyDown:
-        metrics.LOOKUPS.labels(tier, "unavailable").inc()
-        raise
-    result: Result = (
-        "miss" if record is None else "negative" if record.state == "unknown" else "hit"
-    )
-    metrics.LOOKUPS.labels(tier, result).inc()
-    return record

@@ -12,9 +12,10 @@ Port = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
 
 
 class Settings(request_log.Settings, frozen=True, kw_only=True):
-    """Sizes are in bytes, times in seconds."""
+    """Sizes are in bytes, times in seconds; `postgres_read_dsn` is of replicas, by commas."""
 
     postgres_dsn: str
+    postgres_read_dsn: str | None = None
     cache_url: settings.RedisURL
     bus_url: settings.RedisURL
     click_streams: settings.ClickStreams = 1
