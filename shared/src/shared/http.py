@@ -90,6 +90,19 @@ def error_response(
     return JSONResponse(body, status, headers)
 
 
+MALFORMED = (b"400 Bad Request", "Malformed request")
+RAW_ERROR = (
+    b"HTTP/1.1 %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n"
+    b"x-request-id: %b\r\nconnection: close\r\n\r\n%b"
+)
+
+
+def raw_error(status_line: bytes, message: str) -> bytes:
+    """Return the same shape, whole, for what no application gets to see: the connection ends."""
+    body = msgspec.json.encode({"error": message})
+    return RAW_ERROR % (status_line, len(body), new_request_id(), body)
+
+
 def _on_domain_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, DomainError)
     accept = request.headers.get("accept", "")

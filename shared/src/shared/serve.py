@@ -10,6 +10,7 @@ KEEP_ALIVE_SECONDS = 75  # longer than the gateway's 60 s, or it would reuse a c
 GRACEFUL_SHUTDOWN_SECONDS = 8  # below the 10 s after which the supervisor kills
 BACKLOG = 2048
 CLOSE = (b"connection", b"close")
+HTTP_PROTOCOL = "shared.http_protocol:HTTPProtocol"
 LEAVE_SECONDS = 0.5  # between "not ready" and the closing of the listener
 
 
@@ -53,12 +54,12 @@ def serve(
     host: str,
     port: int,
     trusted_proxies: str | None = None,
-    http: str = "httptools",
+    http: str = HTTP_PROTOCOL,
 ) -> None:
     """Serve until SIGTERM or SIGINT.
 
     `trusted_proxies` may set the client's address; None leaves that to `app`. `http` names
-    uvicorn's protocol: its own, or `module:Class`.
+    uvicorn's protocol: `module:Class`.
     """
     config = uvicorn.Config(
         app,

@@ -13,6 +13,7 @@ import uvicorn
 
 from management.app import create_app
 from management.settings import Settings
+from shared.serve import HTTP_PROTOCOL
 from tests.conftest import database_url
 
 
@@ -122,7 +123,7 @@ def start(database: str, cache_url: str, bus_url: str) -> Start:
             **overrides,
         }
         config = uvicorn.Config(
-            create_app(Settings(**values)), port=0, http="httptools", ws="none", log_config=None
+            create_app(Settings(**values)), port=0, http=HTTP_PROTOCOL, ws="none", log_config=None
         )
         server = uvicorn.Server(config)
         serving = asyncio.ensure_future(server._serve())  # not serve(): it takes over signals

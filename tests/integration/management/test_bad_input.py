@@ -3,6 +3,7 @@
 A new route is swept by being routed: what it takes is in its description.
 """
 
+import asyncio
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -241,6 +242,20 @@ async def test_a_parameter_that_is_not_there_must_be_utf8_too(world: Api, query:
 
     assert answer.status == 400
     assert answer.error.endswith("must be UTF-8")
+
+
+@pytest.mark.parametrize(
+    "sent", [b"GET /urls?q=b\xc3\xa4r HTTP/1.1\r\nHost: x\r\n\r\n", b"\x16\x03\x01\r\n"]
+)
+async def test_what_is_no_http_is_refused_as_everything_else_is(world: Api, sent: bytes):
+    reader, writer = await asyncio.open_connection("127.0.0.1", world.port)
+    writer.write(sent)
+    head, _, body = (await asyncio.wait_for(reader.read(), timeout=5)).partition(b"\r\n\r\n")
+    writer.close()
+
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert b"\r\nx-request-id: " in head
+    assert json.loads(body) == {"error": "Malformed request"}
 
 
 async def test_a_link_to_ourselves_is_refused(start: Any, pool: Pool):

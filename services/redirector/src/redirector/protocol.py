@@ -15,12 +15,11 @@ import re
 from typing import cast
 
 import httptools
-import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from redirector import metrics, request_headers
 from redirector.hot_path import HotPath, RequestFacts, request_facts
-from shared.http import request_id_of
+from shared.http import MALFORMED, raw_error
 
 MAX_HEAD_BYTES = 32 << 10  # request line and headers; the gateway's own limit is the same
 HEAD_SECONDS = 10.0  # for all of the head, once it has begun
@@ -35,12 +34,6 @@ _GATEWAY = re.compile(
 
 TOO_LARGE = (b"431 Request Header Fields Too Large", "Request headers too large")
 TOO_SLOW = (b"408 Request Timeout", "The request took too long")
-MALFORMED = (b"400 Bad Request", "Malformed request")
-
-ERROR = (
-    b"HTTP/1.1 %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n"
-    b"x-request-id: %b\r\nconnection: close\r\n\r\n%b"
-)
 
 
 class _Probe:
@@ -232,6 +225,5 @@ class RedirectProtocol(HttpToolsProtocol):
         self._stop_head_timer()
         if not self.transport.is_closing():
             metrics.refused(int(status[:3]))
-            body = msgspec.json.encode({"error": message})
-            self.transport.write(ERROR % (status, len(body), request_id_of(None), body))
+            self.transport.write(raw_error(status, message))
             self.transport.close()
