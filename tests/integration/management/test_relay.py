@@ -2,6 +2,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from redis.asyncio import Redis
@@ -20,6 +21,8 @@ from shared.postgres import Pool
 from shared.tasks import background
 from tests import tracing
 from tests.conftest import database_url
+from tests.faults.proxy import proxy
+from tests.redis_cluster import LocalCluster
 
 
 def change(version: int, code: str = "abc123") -> LinkChanged:
@@ -162,6 +165,83 @@ async def test_a_cache_that_is_away_does_not_hold_announcements_back(
     async with relaying(dsn, cache, bus):
         await until(lambda: _is_empty(pool))
     await nowhere.aclose()
+
+
+async def test_however_many_changes_wait_for_the_cache_the_next_is_announced(
+    dsn: str, pool: Pool, cache: Redis, bus: Redis, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(outbox_repository, "BATCH_ROWS", 10)
+    waiting = [change(number, f"code{number}") for number in range(1, 36)]
+    nowhere = redis_client.connect(
+        "redis://127.0.0.1:1", name="tests", max_connections=1, timeout=1
+    )
+    await leave(pool, *waiting)
+    async with relaying(dsn, nowhere, bus):
+        await until(lambda: _are_announced(bus, len(waiting)))
+        await leave(pool, change(99))
+        await until(lambda: _are_announced(bus, len(waiting) + 1), 1)
+        await asyncio.sleep(1.2)
+
+        assert len(await messages(bus, LinkChanged)) == len(waiting) + 1, "each once"
+
+    await cache.set("u:{1/code35}", b"1:" + encoder.encode(change(1, "code35").record))
+    async with relaying(dsn, cache, bus):
+        await until(lambda: _is_empty(pool))
+    cached = await link_cache.get(cache, 1, "code35")
+    assert cached is not None
+    assert cached.version == 35
+    await nowhere.aclose()
+
+
+async def test_with_a_node_away_changes_reach_the_others_and_it_when_it_is_back(
+    dsn: str, pool: Pool, cluster: LocalCluster, bus: Redis
+):
+    codes = [f"code{number}" for number in range(30)]
+    lost = [code for code in codes if cluster.owner_of(f"u:{{1/{code}}}") == 1]
+    cache = redis_client.connect(cluster.url, name="tests", max_connections=4, timeout=1)
+    async with cache:
+        await cache.get("a")
+        cluster.kill(1)
+        try:
+            await leave(pool, *(change(number, code) for number, code in enumerate(codes, 2)))
+            async with relaying(dsn, cache, bus):
+                await until(lambda: _are_announced(bus, len(codes)))
+                await until(lambda: _is_left(pool, lost))
+                await cluster.revive(1)
+                await until(lambda: _is_empty(pool), 10)
+        finally:
+            await cluster.whole()
+
+
+async def _is_left(pool: Pool, codes: list[str]) -> bool:
+    left = await pool.fetch("SELECT short_code FROM outbox ORDER BY id")
+    return [row["short_code"] for row in left] == codes
+
+
+async def test_what_the_cache_missed_it_is_told_when_it_is_back(
+    dsn: str, pool: Pool, cache_url: str, cache: Redis, bus: Redis
+):
+    port = urlsplit(cache_url).port
+    assert port is not None
+    async with proxy(port) as line:
+        url = cache_url.replace(str(port), str(line.port))
+        through = redis_client.connect(url, name="tests", max_connections=4, timeout=1)
+        line.is_black_hole = True
+        await cache.set("u:{1/abc123}", b"1:" + encoder.encode(change(1).record))
+        await leave(pool, *(change(number) for number in range(2, 8)))
+        async with relaying(dsn, through, bus):
+            await until(lambda: _are_announced(bus, 6), 3)  # not a time limit for each
+            line.heal()
+            await until(lambda: _is_empty(pool))
+        await through.aclose()
+
+    cached = await link_cache.get(cache, 1, "abc123")
+    assert cached is not None
+    assert cached.version == 7
+
+
+async def _are_announced(bus: Redis, count: int) -> bool:
+    return len(await messages(bus, LinkChanged)) >= count
 
 
 async def test_a_bus_that_is_away_leaves_the_row_for_later(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import asyncpg
 import msgspec
 
 from shared.events import LinkChanged, encoder, record_decoder
@@ -37,29 +38,38 @@ async def insert(connection: Connection, changes: Sequence[LinkChanged]) -> None
     await connection.execute(NOTIFY)
 
 
-SELECT = """
-    SELECT id, domain_id, short_code, operation, record, traceparent,
-           extract(epoch FROM created_at)::float8 AS committed_at
-      FROM outbox ORDER BY id LIMIT $1
+COLUMNS = """
+    id, domain_id, short_code, operation, record, traceparent,
+    extract(epoch FROM created_at)::float8 AS committed_at
 """
+SELECT = f"SELECT {COLUMNS} FROM outbox WHERE id <> ALL($1) ORDER BY id LIMIT $2"  # noqa: S608
 
 
-async def read(connection: Connection) -> list[OutboxRow]:
-    """Return the oldest changes, in the order in which each link was changed."""
-    return [
-        OutboxRow(
-            row["id"],
-            LinkChanged(
-                code=row["short_code"],
-                domain=row["domain_id"],
-                operation=row["operation"],
-                record=record_decoder.decode(row["record"]),
-                committed_at=row["committed_at"],
-                traceparent=row["traceparent"] or msgspec.UNSET,
-            ),
-        )
-        for row in await connection.fetch(SELECT, BATCH_ROWS)
-    ]
+async def read(connection: Connection, besides: Sequence[int]) -> list[OutboxRow]:
+    """Return the oldest changes but those `besides`, in the order in which links were changed."""
+    return [_row(row) for row in await connection.fetch(SELECT, besides, BATCH_ROWS)]
+
+
+SELECT_THESE = f"SELECT {COLUMNS} FROM outbox WHERE id = ANY($1)"  # noqa: S608
+
+
+async def read_these(connection: Connection, ids: Sequence[int]) -> list[OutboxRow]:
+    """Return some changes, in no order."""
+    return [_row(row) for row in await connection.fetch(SELECT_THESE, ids)]
+
+
+def _row(row: asyncpg.Record) -> OutboxRow:
+    return OutboxRow(
+        row["id"],
+        LinkChanged(
+            code=row["short_code"],
+            domain=row["domain_id"],
+            operation=row["operation"],
+            record=record_decoder.decode(row["record"]),
+            committed_at=row["committed_at"],
+            traceparent=row["traceparent"] or msgspec.UNSET,
+        ),
+    )
 
 
 DELETE = "DELETE FROM outbox WHERE id = ANY($1)"

@@ -10,6 +10,7 @@ import asyncpg
 from redis.asyncio import Redis
 
 from management import announcer, metrics, outbox_repository
+from management.left_to_cache import LeftToCache
 from management.outbox_repository import OutboxRow
 from shared import checkpoints, streams
 from shared.checkpoints import Journey
@@ -41,7 +42,7 @@ class Relay:
         self._cache = cache
         self._bus = bus
         self._wake = asyncio.Event()
-        self._announced: set[int] = set()  # rows that only the cache has yet to take
+        self._left = LeftToCache(cache)
         self._beat_at = 0.0
 
     async def run(self) -> None:
@@ -57,8 +58,8 @@ class Relay:
                 log.warning("relay.retry", extra={"error": repr(error), "seconds": pause})
             finally:
                 metrics.RELAY_LEADER.set(0)
-                _measure([])  # the next leader tells
-                self._announced.clear()
+                self._left = LeftToCache(self._cache)
+                self._measure([])  # the next leader tells
             await asyncio.sleep(pause)
             pause = min(pause * 2, RETRY_MAX_SECONDS)
 
@@ -90,25 +91,23 @@ class Relay:
         pause = RETRY_MIN_SECONDS
         while True:
             self._wake.clear()
-            rows = await outbox_repository.read(connection)
-            _measure(rows)
+            rows = await outbox_repository.read(connection, self._left.ids)
+            self._measure(rows)
             try:
                 await self._beat(rows)
                 done = await self._relay(rows)
             except REDIS_ERRORS as error:
                 metrics.RELAY_FAILURES.inc()
                 log.warning("relay.bus_away", extra={"error": repr(error), "rows": len(rows)})
-                done = []
-            if done:
-                await outbox_repository.delete(connection, done)
-                self._announced.difference_update(done)
-            if len(done) == len(rows):
-                pause = RETRY_MIN_SECONDS
-                if len(rows) < outbox_repository.BATCH_ROWS:
-                    await self._wait()
-            else:
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, POLL_SECONDS)  # below LEASE_MS, or the lead is lost
+                continue
+            pause = RETRY_MIN_SECONDS
+            taken = await self._apply_again(connection)
+            if done or taken:
+                await outbox_repository.delete(connection, done + taken)
+            if len(rows) < outbox_repository.BATCH_ROWS and not taken:
+                await self._wait()
 
     async def _relay(self, rows: list[OutboxRow]) -> list[int]:
         """Apply and announce in order; return the rows that need nothing more.
@@ -120,15 +119,26 @@ class Relay:
         done = []
         for row in rows:
             with self._traced(row.change):
-                is_applied = await self._try_apply(row.change)
-                if row.id not in self._announced:
-                    await announcer.announce(self._bus, row.change)
-                    self._announced.add(row.id)
-                    seconds = time.time() - row.change.committed_at
-                    metrics.PROPAGATION_SECONDS.observe(max(0.0, seconds))
+                is_applied = await self._left.try_apply(row.change)
+                await announcer.announce(self._bus, row.change)
+            seconds = time.time() - row.change.committed_at
+            metrics.PROPAGATION_SECONDS.observe(max(0.0, seconds))
             if is_applied:
                 done.append(row.id)
+            else:
+                self._left.add(row)
         return done
+
+    async def _apply_again(self, connection: Connection) -> list[int]:
+        """Return those of some rows left to the cache that it has taken now."""
+        turn = self._left.take_turn()
+        if not turn:
+            return []
+        rows = await outbox_repository.read_these(connection, turn)
+        gone = set(turn).difference(row.id for row in rows)  # by a leader before us
+        taken = [row.id for row in rows if await self._left.try_apply(row.change)]
+        self._left.remove([*taken, *gone])
+        return taken
 
     @contextmanager
     def _traced(self, change: LinkChanged) -> Iterator[None]:
@@ -138,15 +148,6 @@ class Relay:
             checkpoints.during(Journey(self._tracing, span)),
         ):
             yield
-
-    async def _try_apply(self, change: LinkChanged) -> bool:
-        try:
-            await announcer.apply(self._cache, change)
-        except REDIS_ERRORS as error:
-            metrics.RELAY_FAILURES.inc()
-            log.warning("relay.cache_away", extra={"error": repr(error)})
-            return False
-        return True
 
     async def _beat(self, rows: list[OutboxRow]) -> None:
         now = time.monotonic()
@@ -167,8 +168,7 @@ class Relay:
             async with asyncio.timeout(POLL_SECONDS):
                 await self._wake.wait()
 
-
-def _measure(rows: list[OutboxRow]) -> None:
-    metrics.OUTBOX_ROWS.set(len(rows))
-    age = time.time() - rows[0].change.committed_at if rows else 0.0
-    metrics.OUTBOX_AGE_SECONDS.set(max(0.0, age))
+    def _measure(self, rows: list[OutboxRow]) -> None:
+        moments = [row.change.committed_at for row in rows[:1]] + self._left.oldest()
+        metrics.OUTBOX_ROWS.set(len(rows) + len(self._left.ids))
+        metrics.OUTBOX_AGE_SECONDS.set(max(0.0, time.time() - min(moments)) if moments else 0.0)
