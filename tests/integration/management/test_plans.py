@@ -261,7 +261,9 @@ async def test_no_lookup_by_code_or_target_scans_the_table(large: Pool, owner: i
 LAST_YEAR = Days(datetime.now(UTC) - timedelta(days=365), datetime.now(UTC))
 
 
-@pytest.mark.parametrize("links", [Links(url_id=7), Links(user_id=7), Links()])
+@pytest.mark.parametrize(
+    "links", [Links(url_id=7), Links(user_id=7), Links(user_id=7, tag="tag3"), Links()]
+)
 async def test_statistics_ask_roll_ups_only(large: Pool, links: Links):
     connection: Any = Explaining(large)
 

@@ -242,6 +242,19 @@ async def test_what_was_before_is_cut_by_the_same_clock_over_its_change(api: Api
     }
 
 
+async def test_clicks_of_a_tag_add_up_and_are_compared_too(api: Api, pool: Pool):
+    user_id = await api.user()
+    tagged, other = await api.url(user_id, tags=["a b"]), await api.url(user_id)
+    for url in (tagged, other):
+        await click(pool, url["id"], "2026-04-03T10:00", country="AT")
+        await click(pool, url["id"], "2026-03-03T10:00", country="AT")
+
+    found = (await api.get(f"/stats?{APRIL}&tag=a%20b&compare=previous")).json
+
+    assert (found["total"]["clicks"], found["previous"]["total"]["clicks"]) == (1, 1)
+    assert found["breakdowns"]["country"]["top"] == [{"value": "AT", "clicks": 1, "people": 1}]
+
+
 async def test_what_was_before_is_told_only_if_asked_for(api: Api):
     user_id = await api.user()
     await api.url(user_id)
@@ -267,6 +280,12 @@ async def test_an_owner_s_total_is_of_their_live_links(start: Start, database: s
         assert await clicks(world.stranger) == 0
         assert await clicks(world.admin) == 3
         assert await clicks(world.admin, f"&user_id={world.owner_id}") == 1
+        await world.owner.put(f"/urls/{world.url['id']}", {"tags": ["spring", "mail"]})
+        for client in (world.owner, world.admin):
+            assert await clicks(client, "&tag=mail") == 1
+            assert await clicks(client, "&tag=Mail") == 0
+        assert await clicks(world.stranger, "&tag=mail") == 0
+        assert await clicks(world.admin, f"&tag=mail&user_id={world.owner_id}") == 1
         foreign = await world.stranger.get(f"/stats?user_id={world.owner_id}")
         assert foreign.status == 404
         assert (await world.owner.get(f"/urls/{gone['id']}/stats")).status == 404

@@ -8,7 +8,14 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from management import fields, pages, stats_ranges, stats_repository, url_repository
+from management import (
+    fields,
+    pages,
+    stats_ranges,
+    stats_repository,
+    url_filters,
+    url_repository,
+)
 from management.connections import connection, snapshot
 from management.errors import Forbidden, Malformed, NotFound
 from management.resources import State, operation, path_id, principal_of
@@ -109,7 +116,13 @@ def _limit(value: str) -> int:
 
 
 LIMIT = {"limit": _limit}
-USER = {"user_id": pages.parse_id}
+WHOSE = {
+    "user_id": pages.parse_id,
+    "tag": fields.Check(
+        url_filters.tag,
+        {**url_filters.tag.schema, "description": "Of the URLs that have this tag now."},
+    ),
+}
 CUT = stats_ranges.RANGE | stats_ranges.CUT | stats_ranges.COMPARE | LIMIT
 APRIL = date(2026, 4, 3)
 EXAMPLE = Stats(
@@ -154,7 +167,7 @@ async def read_url_stats(request: Request[State]) -> Response:
         return JSONResponse(await _stats(lent, Links(url_id=url_id), asked))
 
 
-@operation(Stats, example=EXAMPLE, query=_described(CUT, USER))
+@operation(Stats, example=EXAMPLE, query=_described(CUT, WHOSE))
 async def read_stats(request: Request[State]) -> Response:
     """Return answers about the clicks of all one's URLs.
 
@@ -162,11 +175,12 @@ async def read_stats(request: Request[State]) -> Response:
     """
     owner = principal_of(request).owner
     asked = _asked(request)
-    user_id = pages.read_filters(request, USER).get("user_id")
+    whose = pages.read_filters(request, WHOSE)
+    user_id = whose.get("user_id")
     if owner is not None and user_id not in {None, owner}:
         raise NotFound("User not found")
     async with snapshot(request.state["pool"]) as lent:
-        links = Links(user_id=user_id if owner is None else owner)
+        links = Links(user_id=user_id if owner is None else owner, tag=whose.get("tag"))
         return JSONResponse(await _stats(lent, links, asked))
 
 

@@ -5,7 +5,7 @@ is known, so that the rest of the total is what is not.
 """
 
 from datetime import date, datetime, timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -17,10 +17,11 @@ Number = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class Links(msgspec.Struct, frozen=True):
-    """Whose clicks: of one link, of all live links of one user, or, with neither, all there are."""
+    """Whose clicks: of one link, of live links of a user, with a tag, or both, or all there are."""
 
     url_id: int | None = None
     user_id: int | None = None
+    tag: str | None = None
 
 
 class Days(msgspec.Struct, frozen=True):
@@ -61,11 +62,14 @@ class Known(msgspec.Struct, frozen=True):
     people: int
 
 
-_WHOSE = {
-    "one": "url_id = $1",
-    "of_user": "url_id IN (SELECT id FROM urls WHERE user_id = $1 AND deleted_at IS NULL)",
-    "all": "$1::bigint IS NULL",
-}
+_ONE = "url_id = $1"
+_ALL = "$1::bigint IS NULL"
+_OF_USER = "url_id IN (SELECT id FROM urls WHERE user_id = $1 AND deleted_at IS NULL)"
+_TAGGED = """
+    url_id IN (SELECT id FROM urls
+                WHERE ($1::bigint IS NULL OR user_id = $1) AND deleted_at IS NULL
+                  AND tags <> '{{}}' AND tags @> ARRAY[${place}::text])
+"""
 # What the range holds of each bucket, empty ones included: a step of 12 hours meets every day of
 # every zone, however long its clocks make it.
 _SERIES = """
@@ -100,15 +104,16 @@ async def find_series(
 ) -> list[Bucket]:
     """Return the buckets of `days`; raises asyncpg's error for a zone that there is not."""
     in_hours = interval == "hour"
-    rows = await connection.fetch(
-        _SERIES.format(whose=_WHOSE[_kind(links)]),
+    arguments = [
         links.url_id or links.user_id,
         days.begin,
         days.end,
         interval,
         "UTC" if in_hours else zone,  # the roll-ups' hours are those of UTC
         timedelta(hours=1 if in_hours else 12),
-    )
+    ]
+    query = _SERIES.format(whose=_whose(links, arguments))
+    rows = await connection.fetch(query, *arguments)
     return msgspec.convert(rows, list[Bucket])
 
 
@@ -138,12 +143,11 @@ async def find_known(
     connection: Connection, links: Links, days: Days, dimension: str, limit: int
 ) -> Known:
     """Return what is known of one dimension."""
+    arguments = [links.url_id or links.user_id, days.begin.date(), days.end.date(), limit]
     query = _BREAKDOWN.format(
-        dimension=dimension, table=DIMENSIONS[dimension], whose=_WHOSE[_kind(links)]
+        dimension=dimension, table=DIMENSIONS[dimension], whose=_whose(links, arguments)
     )
-    rows = await connection.fetch(
-        query, links.url_id or links.user_id, days.begin.date(), days.end.date(), limit
-    )
+    rows = await connection.fetch(query, *arguments)
     top = [Share(row["value"], row["clicks"], row["people"]) for row in rows]
     if not rows:
         return Known(top, 0, 0)
@@ -189,7 +193,11 @@ async def find_orphans(connection: Connection, days: Days, limit: int) -> Orphan
     return Orphans(total, codes, total - sum(orphan.visits for orphan in codes))
 
 
-def _kind(links: Links) -> str:
+def _whose(links: Links, arguments: list[Any]) -> str:
+    """Return the condition, whose tag, if there is one, comes to be the last of the arguments."""
+    if links.tag is not None:
+        arguments.append(links.tag)
+        return _TAGGED.format(place=len(arguments))
     if links.url_id is not None:
-        return "one"
-    return "all" if links.user_id is None else "of_user"
+        return _ONE
+    return _ALL if links.user_id is None else _OF_USER
