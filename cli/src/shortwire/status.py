@@ -9,8 +9,9 @@ from urllib.parse import urlsplit
 
 import asyncpg
 import msgspec
-import redis
 
+from shared import redis_client
+from shared.errors import REDIS_ERRORS
 from shortwire import services
 from shortwire.scrapes import Scrape, quantile
 from shortwire.stack_file import Part, Stack
@@ -160,13 +161,22 @@ def _postgres_answers(dsn: str) -> bool:
 
 
 def _redis_answers(url: str) -> bool:
+    """Tell whether Redis answers; of a cluster, every node."""
+
+    async def ask() -> None:
+        async with (
+            asyncio.timeout(STORE_TIMEOUT_SECONDS),
+            redis_client.connect(url, name="status", max_connections=1, timeout=None) as client,
+        ):
+            await client.ping()  # a cluster tells of its nodes
+            for node in redis_client.nodes(client):
+                await node.ping()
+
     try:
-        with redis.Redis.from_url(
-            url, socket_timeout=STORE_TIMEOUT_SECONDS, socket_connect_timeout=STORE_TIMEOUT_SECONDS
-        ) as client:
-            return bool(client.ping())
-    except (OSError, redis.RedisError):
+        asyncio.run(ask())
+    except REDIS_ERRORS:
         return False
+    return True
 
 
 def _rate(before: Scrape, now: Scrape, read: Callable[[Scrape], float]) -> float:
