@@ -1,7 +1,9 @@
 """A Redis Cluster of three nodes on loopback, whose nodes can be killed and started again."""
 
 import asyncio
+import os
 import secrets
+import signal
 import socket
 from collections.abc import Mapping
 from pathlib import Path
@@ -101,6 +103,14 @@ class LocalCluster:
     def kill(self, number: int) -> None:
         """Kill a node, as a power cut does."""
         self._children[number].bury()
+
+    def stop_answering(self, number: int) -> None:
+        """Have a node accept connections, and say nothing."""
+        os.kill(self._children[number].pid, signal.SIGSTOP)
+
+    async def answer_again(self, number: int) -> None:
+        os.kill(self._children[number].pid, signal.SIGCONT)
+        await self.whole()
 
     async def revive(self, number: int) -> None:
         """Start a killed node again; it comes back under its address, with its slots."""

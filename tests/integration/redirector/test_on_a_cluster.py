@@ -1,5 +1,6 @@
 """What a redirector promises, with a Redis Cluster as its cache; and with a node of it away."""
 
+import time
 from collections.abc import Sequence
 from functools import partial
 
@@ -8,7 +9,9 @@ from prometheus_client import Counter, Gauge
 from redis.asyncio import Redis
 
 from redirector import cache_sampler, metrics
+from redirector.breaker import FAILURES_IN_A_ROW
 from redirector.cache_sampler import CacheSampler
+from redirector.resolver import CACHE_TIMEOUT_SECONDS
 from shared import link_cache, pool_metrics
 from tests.integration.redirector.conftest import Links, Redirector, Start, eventually
 from tests.integration.redirector.test_freshness import (
@@ -96,6 +99,35 @@ def sample(metric: Counter | Gauge, **labels: str) -> float:
 async def all_are_cached(redirector: Redirector, links: Links) -> bool:
     await answers(redirector)
     return all([await link_cache.get(links.cache, 1, code) for code in CODES])
+
+
+async def test_a_silent_node_costs_little_until_it_is_not_asked_and_then_nothing(
+    start: Start, links: Links, cluster: LocalCluster
+):
+    lost = [code for code in CODES if owner(cluster, code) == 1]
+    for code in CODES:
+        await links.put(code, OLD)
+    async with start(near_cache_links=1) as redirector, links.beating():
+        assert await answers(redirector) == [OLD] * len(CODES)
+        cluster.stop_answering(1)
+        try:
+            before = [hits("cache"), hits("database")]
+            took = {code: await timed(redirector, code) for code in CODES}
+
+            assert hits("cache") - before[0] == len(CODES) - len(lost)
+            assert hits("database") - before[1] == len(lost)
+            slow = [code for code, second in took.items() if second > CACHE_TIMEOUT_SECONDS]
+            assert len(set(slow) & set(lost)) <= FAILURES_IN_A_ROW < len(lost)
+        finally:
+            await cluster.answer_again(1)
+
+        await eventually(partial(all_are_cached, redirector, links))
+
+
+async def timed(redirector: Redirector, code: str) -> float:
+    began = time.monotonic()
+    assert (await redirector.ask(f"/{code}")).headers["location"] == OLD
+    return time.monotonic() - began
 
 
 async def test_a_redirector_starts_while_a_node_is_away(
