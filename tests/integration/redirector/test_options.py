@@ -205,6 +205,28 @@ async def test_of_many_visitors_at_once_only_so_many_pass(start: Start, links: L
     assert len(await clicks_on(bus)) == 10
 
 
+async def test_visitors_of_a_viral_link_with_a_limit_are_not_refused(
+    start: Start, links: Links, bus: Redis
+):
+    await links.put("abc123", TARGET)
+    await links.set("abc123", max_clicks=1_000)
+    request = b"GET /abc123 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+
+    async def visit(port: int) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request)
+        answer = await reader.read()
+        writer.close()
+        return answer.split()[1]
+
+    async with start() as redirector:
+        await redirector.ask("/abc123")
+        await bus.client_pause(200)  # so that all of them wait at once
+        statuses = await asyncio.gather(*(visit(redirector.port) for _ in range(60)))
+
+    assert set(statuses) == {b"302"}
+
+
 async def test_a_prefetch_takes_nothing_off_the_limit_but_keeps_to_it(
     start: Start, links: Links, bus: Redis
 ):

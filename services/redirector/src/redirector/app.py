@@ -36,6 +36,7 @@ from shared.telemetry import Tracing
 
 POOL_SIZE = 4
 QUERY_TIMEOUT_SECONDS = 0.5
+MAX_LIMITED = 100  # visitors at once whose click is taken off a limit; beyond, 503
 DRAIN_SECONDS = 5.0
 
 FOLLOWED = ["/urls/{code}/redirect", "/urls/{code}/redirect/", "/{code}", "/{code}/"]
@@ -92,7 +93,10 @@ def create_app(settings: Settings) -> Starlette:
                 timeout=None,  # Dependency sets the limit
             ) as cache,
             redis_client.connect(
-                settings.bus_url, name="redirector-clicks", max_connections=4, timeout=None
+                settings.bus_url,
+                name="redirector-clicks",
+                max_connections=MAX_LIMITED + 4,
+                timeout=None,
             ) as bus,
             redis_client.connect(
                 settings.bus_url,
