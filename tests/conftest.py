@@ -117,6 +117,24 @@ async def cluster(cluster_server: LocalCluster) -> LocalCluster:
 
 
 @pytest.fixture(scope="session")
+async def bus_cluster_server(server_folder: Path) -> AsyncIterator[LocalCluster]:
+    """A cluster of three buses."""
+    cluster = LocalCluster(server_folder, "bus-cluster", servers.BUS_SETTINGS)
+    try:
+        await cluster.form()
+        yield cluster
+    finally:
+        cluster.stop()
+
+
+@pytest.fixture
+async def bus_cluster(bus_cluster_server: LocalCluster) -> LocalCluster:
+    """The cluster of buses, whole and empty."""
+    await bus_cluster_server.flush()
+    return bus_cluster_server
+
+
+@pytest.fixture(scope="session")
 async def template(postgres_url: str) -> str:
     """The name of a migrated database that each test gets a copy of."""
     admin = await asyncpg.connect(postgres_url)

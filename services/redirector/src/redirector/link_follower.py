@@ -12,7 +12,7 @@ from redis.exceptions import ResponseError
 
 from redirector import metrics
 from redirector.near_cache import NearCache
-from shared import streams, telemetry
+from shared import redis_client, streams, telemetry
 from shared.errors import REDIS_ERRORS
 from shared.events import LinkChanged, LinkMessage, link_message_decoder
 from shared.telemetry import Tracing
@@ -47,22 +47,27 @@ class LinkFollower:
         """Follow until cancelled; the bus may come and go."""
         while True:
             try:
-                await self._join()
-                while True:
+                server = await self._join()
+                while redis_client.part_of(self._bus, streams.LINKS) is server:
                     await self._read()
             except REDIS_ERRORS as error:
                 log.warning("links.retry", extra={"error": repr(error)})
                 await asyncio.sleep(RETRY_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311
 
-    async def _join(self) -> None:
-        """Go on from the cursor if nothing can have been missed, else start afresh."""
-        run_id = (await self._bus.info("server"))["run_id"]
+    async def _join(self) -> Redis:
+        """Go on from the cursor if nothing can have been missed, else start afresh.
+
+        Return the server that has the stream: another one may not have all of it.
+        """
+        server = await redis_client.node_of(self._bus, streams.LINKS)
+        run_id = (await server.info("server"))["run_id"]
         last, first = await self._bounds()
         if run_id != self._run_id or self._cursor is None or _is_gap(self._cursor, first, last):
             # Note the end first, then forget: what is read from now on is covered by the stream.
             self._cursor = last
             self._flush("joined")
         self._run_id = run_id
+        return server
 
     async def _bounds(self) -> tuple[bytes, bytes | None]:
         """Return the id that was added last and the first that is still there, if any is."""
