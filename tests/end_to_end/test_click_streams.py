@@ -11,14 +11,16 @@ import redis
 from shared import streams
 from tests.end_to_end.launcher import Launcher, eventually, send
 from tests.end_to_end.test_status import told
+from tests.redis_cluster import LocalCluster
 
 CLICKS = 30
 
 
 @contextmanager
-def running(data: Path, count: int) -> Iterator[Launcher]:
+def running(data: Path, count: int, **settings: str) -> Iterator[Launcher]:
+    several = {"CLICK_STREAMS": str(count), "REDIRECTORS": "2", "INGESTS": "2"}
     limits = {"API_RATE": "10000", "REDIRECT_RATE": "100000"}
-    launcher = Launcher(data, CLICK_STREAMS=str(count), REDIRECTORS="2", INGESTS="2", **limits)
+    launcher = Launcher(data, **several, **limits, **settings)
     try:
         yield launcher.wait_ready()
     finally:
@@ -27,10 +29,7 @@ def running(data: Path, count: int) -> Iterator[Launcher]:
 
 def test_clicks_are_counted_once_whatever_the_number_of_streams(tmp_path: Path):
     with running(tmp_path / "data", 3) as system:
-        user = {"username": "ada", "email": "ada@example.com"}
-        user_id = send(system.url("/users"), "POST", user).json()["id"]
-        link = {"user_id": user_id, "original_url": "https://example.com/", "short_code": "many"}
-        url = send(system.url("/urls"), "POST", link).json()
+        url = link(system)
         visit(system)
         eventually(lambda: clicks(system, url) == CLICKS)
         assert used(system) == streams.click_streams(3)
@@ -41,6 +40,43 @@ def test_clicks_are_counted_once_whatever_the_number_of_streams(tmp_path: Path):
         visit(system)
         eventually(lambda: clicks(system, url) == 2 * CLICKS)
         assert used(system) == [streams.CLICKS, *streams.click_streams(3)]
+
+
+async def test_the_whole_system_runs_on_clusters_and_tells_that_a_node_is_away(
+    tmp_path: Path, cluster: LocalCluster, bus_cluster: LocalCluster
+):
+    addresses = {"CACHE_URL": cluster.url, "BUS_URL": bus_cluster.url}
+    with running(tmp_path / "data", 4, **addresses) as system:
+        url = link(system)
+        visit(system)
+        eventually(lambda: clicks(system, url) == CLICKS)
+        change = {"original_url": "https://example.com/new"}
+        assert send(system.url(f"/urls/{url['id']}"), "PUT", change).status == 200
+        eventually(lambda: leads_to(system) == change["original_url"])
+        whole = healths(system)
+        bus_cluster.kill(0)
+        try:
+            without = healths(system)
+        finally:
+            await bus_cluster.revive(0)
+
+    assert (whole["cache"], whole["bus"]) == ("ok", "ok")
+    assert (without["cache"], without["bus"]) == ("ok", "away")
+
+
+def healths(system: Launcher) -> dict[str, str]:
+    return {part["name"]: part["health"] for part in told(system)["parts"]}
+
+
+def leads_to(system: Launcher) -> str | None:
+    return send(system.url("/many")).headers["location"]
+
+
+def link(system: Launcher) -> Any:
+    user = {"username": "ada", "email": "ada@example.com"}
+    user_id = send(system.url("/users"), "POST", user).json()["id"]
+    wanted = {"user_id": user_id, "original_url": "https://example.com/", "short_code": "many"}
+    return send(system.url("/urls"), "POST", wanted).json()
 
 
 def visit(system: Launcher) -> None:

@@ -58,11 +58,16 @@ class VisitorNumbers:
         return int.from_bytes(digest, "big", signed=True)
 
     async def _key(self, day: date) -> bytes:
-        name = f"visitors:key:{day}"
+        name = key_name(day)
         if (found := await self._bus.get(name)) is None:
             await self._bus.set(name, secrets.token_bytes(KEY_BYTES), nx=True, ex=KEY_SECONDS)
             found = await self._bus.get(name)
         return cast("bytes", found)
+
+
+def key_name(day: date) -> str:
+    """Return where the key of a day lies in the bus."""
+    return f"visitors:key:{day}"
 
 
 def _countable_days() -> set[date]:
