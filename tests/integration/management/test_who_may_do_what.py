@@ -47,6 +47,7 @@ TABLE: dict[str, Row] = {
     "GET /urls/trash": Row(200, 200, 200),
     "GET /urls/{url_id}": Row(404, 200, 200),
     "PUT /urls/{url_id}": Row(404, 200, 200, {"title": "T"}),
+    "PATCH /urls/{url_id}": Row(404, 200, 200, {"title": "T"}),
     "GET /urls/{url_id}/aliases": Row(404, 200, 200),
     "POST /urls/{url_id}/aliases": Row(404, 201, 409, {"short_code": "other-code"}),
     "GET /urls/{url_id}/history": Row(404, 200, 200),

@@ -86,6 +86,7 @@ ROUTES = [
         "/urls/{url_id}",
         get=url_handlers.read_url,
         put=url_handlers.update_url,
+        patch=url_handlers.patch_url,
         delete=url_handlers.delete_url,
     ),
     *route("/urls/{url_id}/qr", get=qr_handlers.read_qr),

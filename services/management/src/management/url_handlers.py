@@ -204,6 +204,19 @@ async def update_url(request: Request[State]) -> Response:
     return _shown(link)
 
 
+@operation(
+    Url,
+    example=HELLO,
+    headers=("ETag",),
+    body=CHANGES,
+    is_conditional=True,
+    errors=(Conflict,),
+)
+async def patch_url(request: Request[State]) -> Response:
+    """Change what is given of a URL; the same as `PUT`."""
+    return await update_url.handler(request)
+
+
 @operation(status=204, query=PURGE_QUERY, is_conditional=True, errors=(Forbidden,))
 async def delete_url(request: Request[State]) -> Response:
     """Put a URL in the trash; its codes stay reserved, unless an administrator purges it."""
