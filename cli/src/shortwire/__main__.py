@@ -59,6 +59,8 @@ def run() -> None:
 
     AUTH (required): `open` asks for no key, for a trusted network.
 
+    CORS_ORIGINS: origins of other sites' pages that may call the API, with commas between.
+
     REDIRECT_RATE (2000), API_RATE (100): requests per second and address.
 
     KEY_RATE (API_RATE): requests per second and key.

@@ -116,6 +116,7 @@ class Parts:
             "METRICS_PORT": str(self._layout.management_metrics),
             "PUBLIC_URL": self._settings.public_url or self._settings.gateway_url(),
             "AUTH": self._settings.auth,
+            "CORS_ORIGINS": self._settings.cors_origins,
             "WEBHOOK_PRIVATE_TARGETS": str(self._settings.webhook_private_targets).lower(),
             "KEY_RATE": str(self._settings.key_rate or self._settings.api_rate),
             # As the gateway has it; over all gateways, where there are several.

@@ -20,6 +20,7 @@ class Settings(settings.Settings, frozen=True, kw_only=True):
     data_dir: Path = Path(".data")
     public_url: str = ""  # where visitors reach the gateway; empty: derived from `bind` and `port`
     auth: Literal["open", "required"] = "required"
+    cors_origins: str = ""  # of other sites' pages that may call the API, with commas between
     redirectors: Processes = 1
     ingests: Processes = 1
     click_streams: settings.ClickStreams = 1

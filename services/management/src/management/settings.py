@@ -13,7 +13,10 @@ Rate = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]  # requests per second
 
 
 class Settings(request_log.Settings, frozen=True, kw_only=True):
-    """`public_url` is where visitors reach the gateway: links to it would go in circles."""
+    """`public_url` is where visitors reach the gateway: links to it would go in circles.
+
+    `cors_origins` are those of other sites' pages that may call the API, with commas between.
+    """
 
     postgres_dsn: str
     cache_url: settings.RedisURL
@@ -27,6 +30,7 @@ class Settings(request_log.Settings, frozen=True, kw_only=True):
     key_rate: Rate = 100
     address_rate: Rate = 100
     trusted_proxies: str = "127.0.0.1"
+    cors_origins: str = ""
     webhook_private_targets: bool = False
 
 

@@ -1,0 +1,59 @@
+"""Which other sites' pages may call the API from a browser (CORS, Fetch Standard section 3.2)."""
+
+import re
+
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+
+PREFLIGHT_SECONDS = 7_200  # no browser that is common keeps an answer longer
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+SENT = (
+    "Authorization",
+    "Content-Type",
+    "Idempotency-Key",
+    "If-Match",
+    "Last-Event-ID",
+    "X-API-Key",
+    "X-Request-ID",
+)
+SHOWN = (
+    "Allow",
+    "ETag",
+    "Idempotency-Replayed",
+    "Link",
+    "Location",
+    "RateLimit",
+    "RateLimit-Limit",
+    "RateLimit-Policy",
+    "RateLimit-Remaining",
+    "RateLimit-Reset",
+    "Retry-After",
+    "X-Next-Cursor",
+    "X-Request-ID",
+    "X-Total-Count",
+)
+_ORIGIN = re.compile(r"https?://[a-z0-9.:\[\]-]+\Z")  # as browsers send it: lower case, no path
+
+
+def allowing(origins: str) -> list[Middleware]:
+    """Return what lets pages of these origins, with commas between, call us; of none, nothing.
+
+    Raises `ValueError` for what no browser sends, `*` too: with `AUTH=open` any page that somebody
+    of a trusted network reads could do anything. Cookies are none of ours and not let through.
+    """
+    named = [origin.strip() for origin in origins.split(",") if origin.strip()]
+    for origin in named:
+        if not _ORIGIN.match(origin):
+            raise ValueError(f"CORS_ORIGINS: {origin!r} is no origin, like https://app.example.com")
+    if not named:
+        return []
+    return [
+        Middleware(
+            CORSMiddleware,
+            allow_origins=named,
+            allow_methods=METHODS,
+            allow_headers=SENT,
+            expose_headers=SHOWN,
+            max_age=PREFLIGHT_SECONDS,
+        )
+    ]
