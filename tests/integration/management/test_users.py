@@ -1,9 +1,13 @@
+import asyncio
 from typing import Any
 
 import pytest
+from redis.asyncio import Redis
 
 from shared.postgres import Pool
-from tests.integration.management.conftest import Api
+from tests.integration.management.conftest import Api, Start
+from tests.integration.management.test_auth import World, admin_key
+from tests.integration.management.test_urls import changes_on
 
 CSV = b"""id,username,email,created_at
 7,grace,grace@example.com,2025-07-13 12:40:57
@@ -166,6 +170,71 @@ async def test_a_wrong_header_too_few_fields_and_wrong_encoding_are_said(api: Ap
     assert (await api.upload(b"name,mail\na,b\n")).status in {400, 422}
     assert "Line 2" in (await api.upload(b"id,username,email,created_at\n1,a\n")).error
     assert "Line 2" in (await api.upload(b"id,username,email,created_at\n1,\xff\n")).error
+
+
+async def test_a_removed_users_links_may_become_another_users(api: Api, bus: Redis):
+    ada, bob = await api.user("ada"), await api.user("bob")
+    live, trashed, bobs = await api.url(ada), await api.url(ada), await api.url(bob)
+    await api.delete(f"/urls/{trashed['id']}")
+
+    assert (await api.delete(f"/users/{ada}?transfer_to={bob}")).status == 204
+
+    assert (await api.get(f"/users/{ada}")).status == 404
+    shown = (await api.get(f"/urls?user_id={bob}")).json
+    assert [url["id"] for url in shown] == [live["id"], bobs["id"]]
+    assert shown[0] == {**live, "user_id": bob, "updated_at": shown[0]["updated_at"]}
+    announced = max(await changes_on(bus), key=lambda change: change.record.version)
+    assert (announced.code, announced.record.user_id) == (live["short_code"], bob)
+    assert announced.record.state == "active"
+    restored = await api.post(f"/urls/{trashed['id']}/restore")
+    assert (restored.status, restored.json["user_id"]) == (200, bob)
+    history = (await api.get(f"/urls/{live['id']}/history")).json
+    assert history[-1]["details"] == {"user_id": bob}
+    (record,) = (await api.get("/admin/audit?action=user.deleted")).json
+    assert record["details"] == {"transferred_to": bob, "urls": 1}
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ("1", "transfer_to must be another user"),
+        ("999", "transfer_to is no user"),
+        ("x", "transfer_to"),
+    ],
+)
+async def test_links_are_not_given_to_nobody(api: Api, query: str, says: str):
+    url = await api.url(await api.user())
+
+    answer = await api.delete(f"/users/1?transfer_to={query}")
+
+    assert answer.status == 400
+    assert says in answer.json["details"]["transfer_to"]
+    assert (await api.get("/urls")).json == [url]
+
+
+async def test_only_an_administrator_gives_links_to_others(start: Start, database: str):
+    async with start(auth="required") as api:
+        world = World(api, await admin_key(database))
+        await world.fill()
+        other = await world.admin.user("heir")
+
+        refused = await world.owner.delete(f"/users/{world.owner_id}?transfer_to={other}")
+        allowed = await world.admin.delete(f"/users/{world.owner_id}?transfer_to={other}")
+
+    assert (refused.status, allowed.status) == (403, 204)
+
+
+async def test_two_users_who_are_each_others_heirs_do_not_wait_for_ever(api: Api):
+    ada, bob = await api.user("ada"), await api.user("bob")
+    await api.url(ada)
+    await api.url(bob)
+
+    answers = await asyncio.gather(
+        api.delete(f"/users/{ada}?transfer_to={bob}"), api.delete(f"/users/{bob}?transfer_to={ada}")
+    )
+
+    assert sorted(answer.status for answer in answers) in ([204, 400], [204, 404])
+    assert len((await api.get("/urls")).json) == 2
 
 
 async def test_a_deleted_users_links_stop_and_its_events_stay(api: Api, pool: Pool):

@@ -97,16 +97,25 @@ class LinkChanges:
             changes = await _trash(connection, [url_id])
         await announcer.try_at_once(self._cache, self._bus, changes)
 
-    async def delete_user(self, user_id: int) -> None:
-        """Put all of a user's links in the trash and remove the user; raises `NotFound`."""
+    async def delete_user(self, user_id: int, heir: int | None = None) -> None:
+        """Remove a user, and put all their links in the trash, or give them to `heir`.
+
+        Raises `NotFound`, and `Malformed` where the heir is nobody or who is removed.
+        """
         async with transaction(self._pool) as connection:
-            if not await user_repository.lock(connection, user_id):
-                raise NotFound("User not found")
+            await _lock_users(connection, user_id, heir)
+            if heir is not None:  # first: what is restored at this moment is then a live one
+                await url_repository.hand_over_trash(connection, user_id, heir)
             url_ids = await url_repository.lock_of_user(connection, user_id)
-            changes = await _trash(connection, url_ids) if url_ids else []
+            changes = []
+            if url_ids and heir is not None:
+                changes = await _hand_over(connection, url_ids, heir)
+            elif url_ids:
+                changes = await _trash(connection, url_ids)
             await user_repository.delete(connection, user_id)
+            facts = {} if heir is None else {"transferred_to": heir, "urls": len(url_ids)}
             await audit_repository.insert(
-                connection, "user.deleted", user_id=user_id, subject_id=user_id
+                connection, "user.deleted", user_id=user_id, subject_id=user_id, details=facts
             )
         await announcer.try_at_once(self._cache, self._bus, changes)
 
@@ -168,6 +177,24 @@ def told(changed: Mapping[str, Any]) -> dict[str, Any]:
     if "password_hash" in shown:
         shown["has_password"] = shown.pop("password_hash") is not None
     return shown
+
+
+async def _lock_users(connection: Connection, user_id: int, heir: int | None) -> None:
+    if heir == user_id:
+        message = "transfer_to must be another user"
+        raise Malformed(message, {"transfer_to": message})
+    # One order of locks for all: two users may be each other's heir.
+    for each in sorted({user_id} if heir is None else {user_id, heir}):
+        if await user_repository.lock(connection, each):
+            continue
+        if each == user_id:
+            raise NotFound("User not found")
+        raise Malformed("transfer_to is no user", {"transfer_to": "transfer_to is no user"})
+
+
+async def _hand_over(connection: Connection, url_ids: list[int], heir: int) -> list[LinkChanged]:
+    links = await url_repository.hand_over(connection, url_ids, heir)
+    return await change_log.write(connection, "updated", links, [{"user_id": heir}] * len(links))
 
 
 async def _trash(connection: Connection, url_ids: list[int]) -> list[LinkChanged]:

@@ -355,6 +355,27 @@ async def lock_of_user(connection: Connection, user_id: int) -> list[int]:
     return [row["id"] for row in await connection.fetch(LOCK_OF_USER, user_id)]
 
 
+HAND_OVER = f"""
+    UPDATE urls
+       SET user_id = $2, updated_at = clock_timestamp(), version = nextval('url_version_seq')
+     WHERE id = ANY($1)
+    RETURNING {_COLUMNS}
+"""  # noqa: S608
+
+
+async def hand_over(connection: Connection, url_ids: list[int], user_id: int) -> list[VersionedUrl]:
+    """Make locked URLs those of a user."""
+    return [_versioned(row) for row in await connection.fetch(HAND_OVER, url_ids, user_id)]
+
+
+HAND_OVER_TRASH = "UPDATE urls SET user_id = $2 WHERE user_id = $1 AND deleted_at IS NOT NULL"
+
+
+async def hand_over_trash(connection: Connection, user_id: int, heir: int) -> None:
+    """Make a user's URLs in the trash those of another: no redirector needs to know."""
+    await connection.execute(HAND_OVER_TRASH, user_id, heir)
+
+
 SWITCH_OFF = f"""
     UPDATE urls
        SET is_active = false, updated_at = clock_timestamp(), version = nextval('url_version_seq')

@@ -104,13 +104,32 @@ async def update_user(request: Request[State]) -> Response:
     return JSONResponse(user)
 
 
-@operation(status=204)
+HEIR = {
+    "transfer_to": fields.Check(
+        pages.parse_id,
+        {
+            **pages.parse_id.schema,
+            "description": "Who gets the URLs, which go on redirecting; for administrators.",
+        },
+    )
+}
+
+
+@operation(
+    status=204,
+    query={name: check.schema for name, check in HEIR.items()},
+    errors=(Forbidden,),
+)
 async def delete_user(request: Request[State]) -> Response:
-    """Remove a user; their URLs stop redirecting."""
+    """Remove a user; their URLs stop redirecting, or become another user's."""
     user_id = path_id(request, "user_id", MISSING)
     principal_of(request).require_self(user_id)
+    heir = pages.read_filters(request, HEIR).get("transfer_to")
+    if heir is not None:
+        principal_of(request).require_admin()
     state = request.state
-    await LinkChanges(state["pool"], state["cache"], state["bus"]).delete_user(user_id)
+    changes = LinkChanges(state["pool"], state["cache"], state["bus"])
+    await changes.delete_user(user_id, heir)
     return Response(status_code=204)
 
 
