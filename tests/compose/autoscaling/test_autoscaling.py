@@ -134,6 +134,17 @@ def test_a_replica_that_is_gone_is_replaced_and_the_leftover_is_removed_by_down(
     assert victim not in scaled.all_of_project()
 
 
+def test_a_redirector_that_is_gone_is_replaced_and_no_visit_fails(scaled: Scaled):
+    links = scaled.make_links(5, "replaced")
+    victim = scaled.containers("redirector")[0]
+    with crowd(scaled, links) as visitors:
+        run(["docker", "rm", "--force", victim])
+        until(lambda: healthy(scaled) == 2, "two healthy redirectors")
+
+    assert set(visitors.redirects) == {"302"}, scaled.complaints()
+    scaled.await_clicks("replaced", visitors.redirects["302"])
+
+
 def test_what_a_change_that_was_cut_short_has_left_is_removed(scaled: Scaled):
     scaled.compose("stop", "autoscaler")
     try:
