@@ -82,12 +82,16 @@ def test_a_stack_serves_and_is_scaled_by_its_manager(stack: Stack):
     (code,) = stack.make_links(1, "stacked")
     until(lambda: stack.ask(f"/{code}").status == 302, "a link is followed")
 
+    first = set(stack.running("redirector"))
     seen = json.loads(stack.inside("engine-gate", "python", "-c", ask("GET", "/replicas")))
     stack.inside("engine-gate", "python", "-c", ask("PUT", "/replicas/redirector/4"))
     until(lambda: len(stack.running("redirector")) == 4, "four redirectors", START_SECONDS)
+    grown = set(stack.running("redirector"))
     stack.inside("engine-gate", "python", "-c", ask("PUT", "/replicas/redirector/2"))
     until(lambda: len(stack.running("redirector")) == 2, "two redirectors", START_SECONDS)
 
+    assert first < grown  # a number is a number: nobody is made anew for it
+    assert set(stack.running("redirector")) < grown
     assert [each["state"] for each in seen["redirector"]] == ["ready", "ready"]
     assert all(each["cpu_seconds"] > 0 for each in seen["redirector"])
     assert stack.ask(f"/{code}").status == 302

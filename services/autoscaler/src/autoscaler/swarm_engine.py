@@ -14,7 +14,7 @@ import docker
 from docker.errors import NotFound
 
 from autoscaler.compose_engine import STATS_AT_ONCE, engine_errors
-from autoscaler.replicas import Replica, Replicas, ReplicasUnavailable, State
+from autoscaler.replicas import Replica, Replicas, State
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +24,16 @@ STARTING = frozenset(
 )
 
 Task: TypeAlias = dict[str, Any]  # as the engine describes it
+Specification: TypeAlias = dict[str, Any]
+ARGUMENTS = {
+    "name": "Name",
+    "labels": "Labels",
+    "mode": "Mode",
+    "task_template": "TaskTemplate",
+    "update_config": "UpdateConfig",
+    "rollback_config": "RollbackConfig",
+    "endpoint_spec": "EndpointSpec",
+}
 
 
 class SwarmEngine:
@@ -55,11 +65,15 @@ class SwarmEngine:
     def set_count(self, service: str, count: int) -> None:
         """Tell the manager; it starts tasks, or sends SIGTERM and waits."""
         with engine_errors():
-            found = self._client.services.list(filters={"name": self._name(service)})
-            exact = [each for each in found if each.name == self._name(service)]
-            if not exact:
-                raise ReplicasUnavailable(f"there is no service {self._name(service)}")
-            exact[0].scale(count)
+            # Without the engine's defaults: spelt out in the new specification and not in the old
+            # one, they would be a change, and every task be made anew.
+            found = self._client.api.inspect_service(self._name(service), insert_defaults=False)
+            self._client.api.update_service(
+                found["ID"],
+                found["Version"]["Index"],
+                **_arguments({**found["Spec"], "Mode": {"Replicated": {"Replicas": count}}}),
+                fetch_current_spec=False,
+            )
         log.info("engine.scaled", extra={"scaled": service, "count": count})
 
     def _name(self, service: str) -> str:
@@ -97,6 +111,11 @@ class SwarmEngine:
             cpu_seconds=None if nanoseconds is None else nanoseconds / 1e9,
             read_at=time.monotonic(),
         )
+
+
+def _arguments(specification: Specification) -> dict[str, Any]:
+    """Return a service's specification as the client takes it."""
+    return {argument: specification.get(key) for argument, key in ARGUMENTS.items()}
 
 
 def _state(state: str) -> State:
