@@ -9,7 +9,7 @@ REDIRECTOR: dict[str, Any] = {
     "build": {"context": "."},
     "command": None,
     "depends_on": {"bus": {"condition": "service_healthy"}},
-    "restart": "unless-stopped",
+    "restart": "always",
     "security_opt": ["no-new-privileges:true"],
     "environment": {"JOURNAL_MAX_BYTES": 5},
     "networks": {"app": None, "stores": None},

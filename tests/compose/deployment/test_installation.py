@@ -62,7 +62,7 @@ def test_every_container_is_without_privileges(installation: Installation):
         assert "no-new-privileges:true" in host["SecurityOpt"]
         assert host["Privileged"] is False
         assert min(host["Memory"], host["NanoCpus"], host["PidsLimit"]) > 0
-        assert host["RestartPolicy"]["Name"] == "unless-stopped"
+        assert host["RestartPolicy"]["Name"] == "always"
         assert host["LogConfig"]["Config"]["max-size"] == "10m"
         sockets = [mount for mount in container["Mounts"] if "docker.sock" in mount["Source"]]
         assert bool(sockets) is has_engine
