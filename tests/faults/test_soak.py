@@ -102,16 +102,21 @@ async def kill_at_random(system: Launcher, until: float) -> Counter[str]:
 async def stored_visits(dsn: str) -> Counter[str]:
     connection = await asyncpg.connect(dsn, timeout=5)
     try:
-        async with connection.transaction(isolation="repeatable_read"):  # one moment for both
+        async with connection.transaction(isolation="repeatable_read"):  # one moment for all
             rows = await connection.fetch(
                 "SELECT details->>'request_id' AS id, count(*) AS times FROM events "
                 "WHERE event_type = 'redirect' GROUP BY 1"
             )
             rolled_up = await connection.fetchval("SELECT sum(clicks) FROM clicks_hourly")
+            in_totals = await connection.fetchval(
+                "SELECT (SELECT sum(clicks) FROM url_clicks) + "
+                "(SELECT coalesce(sum(number), 0) FROM click_notes, unnest(numbers) AS number)"
+            )
     finally:
         await connection.close()
     visits = Counter({row["id"]: row["times"] for row in rows})
     assert rolled_up is None or rolled_up == visits.total(), "the roll-ups are what the rows are"
+    assert in_totals is None or in_totals == visits.total(), "and so are the links' totals"
     return visits
 
 

@@ -45,10 +45,21 @@ async def pending(bus: Redis, stream: str = streams.CLICKS) -> int:
     return int((await bus.xpending(stream, streams.INGEST_GROUP))["pending"])
 
 
+SUMS = """
+    SELECT (SELECT count(*) FROM events WHERE event_type = 'redirect') AS rows,
+           (SELECT coalesce(sum(clicks), 0)::bigint FROM clicks_hourly) AS rolled_up,
+           (SELECT coalesce(sum(clicks), 0)::bigint FROM url_clicks)
+           + (SELECT coalesce(sum(number), 0) FROM click_notes, unnest(numbers) AS number)
+               AS in_totals
+"""
+
+
 async def stored(pool: Pool) -> tuple[int, int]:
-    """Rows, and the sum of the roll-ups: they must always agree."""
-    rows = await pool.fetchval("SELECT count(*) FROM events WHERE event_type = 'redirect'")
-    return rows, int(await pool.fetchval("SELECT coalesce(sum(clicks), 0) FROM clicks_hourly"))
+    """Rows, and the sum of the roll-ups: they must always agree, and with the totals, too."""
+    sums = await pool.fetchrow(SUMS)
+    assert sums is not None
+    assert sums["rolled_up"] == sums["in_totals"]
+    return sums["rows"], sums["rolled_up"]
 
 
 @pytest.fixture
