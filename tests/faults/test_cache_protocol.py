@@ -17,7 +17,7 @@ from hypothesis.stateful import (
 )
 from redis.asyncio import Redis
 
-from redirector import breaker, link_follower, link_repository
+from redirector import breaker, link_follower, link_repository, link_store
 from redirector.link_follower import LinkFollower
 from redirector.link_store import LinkStore
 from redirector.near_cache import NearCache
@@ -361,6 +361,7 @@ async def test_so_it_is_with_a_replica_that_falls_behind(
     monkeypatch: pytest.MonkeyPatch,
 ):
     monkeypatch.setattr(link_repository, "CATCH_UP_SECONDS", 0.01)
+    monkeypatch.setattr(link_store, "REPLICA_TIMEOUT_SECONDS", 5.0)
     for name in ("OPEN_SECONDS_MIN", "OPEN_SECONDS_MAX"):  # ask it again at once
         monkeypatch.setattr(breaker, name, 0.0)
     REPLICAS[:] = [replica]
