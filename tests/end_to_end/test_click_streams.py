@@ -1,6 +1,7 @@
 """The whole system with several streams of clicks, and with another number after a restart."""
 
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from tests.end_to_end.test_status import told
 from tests.redis_cluster import LocalCluster
 
 CLICKS = 30
+GATHER_SECONDS = 0.02  # clicks within it share a frame, and there are to be some for each stream
 
 
 @contextmanager
@@ -82,6 +84,7 @@ def link(system: Launcher) -> Any:
 def visit(system: Launcher) -> None:
     for _ in range(CLICKS):
         assert send(system.url("/many")).status == 302
+        time.sleep(GATHER_SECONDS)
 
 
 def clicks(system: Launcher, url: dict[str, Any]) -> int:
