@@ -18,11 +18,12 @@ async def is_acknowledged(bus: Redis) -> bool:
 
 
 async def _is_acknowledged(bus: Redis, name: str) -> bool:
-    groups = await bus.xinfo_groups(name)
-    stream = await bus.xinfo_stream(name)
-    [group] = [each for each in groups if each["name"] == streams.INGEST_GROUP.encode()]
-    is_read = group["last-delivered-id"] == stream["last-generated-id"]
-    return bool(is_read and group["pending"] == 0)
+    last = (await bus.xinfo_stream(name))["last-generated-id"]
+    return any(
+        group["last-delivered-id"] == last and group["pending"] == 0
+        for group in await bus.xinfo_groups(name)
+        if group["name"] == streams.INGEST_GROUP.encode()
+    )
 
 
 async def wait_until_acknowledged(bus: Redis) -> None:
