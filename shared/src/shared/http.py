@@ -79,7 +79,12 @@ def error_response(
     details: Mapping[str, str] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """Return the one shape of every error, or a friendly page to who prefers HTML."""
+    """Return the one shape of every error, or a friendly page to who prefers HTML.
+
+    Nobody may keep it: a cache may keep a 404 or 410 that says nothing of that (RFC 9110, section
+    15.1), and the link may begin any moment.
+    """
+    headers = {"Cache-Control": "no-store", **(headers or {})}
     if prefers_html(accept):
         title = HTTPStatus(status).phrase
         page = ERROR_PAGE.format(title=html.escape(title), message=html.escape(message))

@@ -80,6 +80,7 @@ async def test_inactive_deleted_and_unknown_codes_say_so(start: Start, links: Li
         answers = [await redirector.ask(f"/{code}") for code in ("paused", "trashed", "nothing")]
 
     assert [answer.status for answer in answers] == [410, 404, 404]
+    assert {answer.headers["cache-control"] for answer in answers} == {"no-store"}
     assert [json.loads(answer.body)["error"] for answer in answers] == [
         "URL is deactivated",
         "Not found",
