@@ -12,7 +12,7 @@ from shortwire.servers import LOOPBACK
 from tests.compose.deployment.installation import Installation
 
 VISITORS = 4
-PAUSE_SECONDS = 0.01  # some 200 redirects a second in all
+PAUSE_SECONDS = 0.01  # some 200 redirects a second of all four
 OWNER_PAUSE_SECONDS = 0.05
 REQUEST_SECONDS = 15.0
 
@@ -66,11 +66,15 @@ def follow(port: int, code: str, target: str) -> str:
 
 @contextmanager
 def crowd(
-    installation: Installation, links: Mapping[str, str], *, owner_of: int | None = None
+    installation: Installation,
+    links: Mapping[str, str],
+    *,
+    visitors: int = VISITORS,
+    owner_of: int | None = None,
 ) -> Iterator[Crowd]:
     """Visitors of `links`, and the owner of a URL where one is named, until the block ends."""
     made = Crowd()
-    jobs: list[Callable[[], None]] = [lambda: made.visit(installation.port, links)] * VISITORS
+    jobs: list[Callable[[], None]] = [lambda: made.visit(installation.port, links)] * visitors
     if owner_of is not None:
         url_id = owner_of
         jobs.append(lambda: made.change(installation, url_id))
