@@ -109,6 +109,7 @@ def test_what_was_added_is_compose_s_own(scaled: Scaled):
 
 
 def test_up_changes_nothing_after_scaling(scaled: Scaled):
+    until(lambda: scaled.count("event-ingest") == 1, "one event-ingest", SHRINK_SECONDS)
     (hanging,) = scaled.containers("event-ingest")
     run(["docker", "pause", hanging])  # as good as gone: what comes now waits
     try:
