@@ -18,7 +18,7 @@ from tests.compose.deployment.visitors import crowd
 LOAD_SECONDS = 60
 UP_LOAD = Policy(service="redirector", minimum=2, maximum=5).up_load
 GROWTH_SECONDS = 90.0
-SHRINK_SECONDS = 120.0
+SHRINK_SECONDS = 240.0  # a look above 30 % begins the count anew
 
 
 @contextmanager
