@@ -168,6 +168,13 @@ class Installation:
         shell = ["psql", "--username=shortwire", "--no-psqlrc", "--tuples-only", "--no-align"]
         return self.compose("exec", "-T", "postgres", *shell, "--command", query).strip()
 
+    def await_ready(self) -> None:
+        """Until every management service is: the gateway asks one after the other."""
+        until(
+            lambda: all(self.ask("/health/ready").status == 200 for _ in range(10)),
+            "the system ready again",
+        )
+
     def clicks(self, name: str) -> int:
         """How many clicks on links of `make_links(…, name)` are stored."""
         where = f"event_type = 'redirect' AND details->>'short_code' LIKE '{name}-%'"

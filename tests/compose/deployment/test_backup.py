@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.compose.deployment.installation import Installation, until
+from tests.compose.deployment.installation import Installation
 
 TABLES = ["users", "urls", "events", "clicks_hourly", "api_keys", "schema_migrations", "outbox"]
 
@@ -67,6 +67,6 @@ def test_a_backup_that_fails_leaves_no_file(installation: Installation, tmp_path
             installation.script("backup.sh", str(file))
     finally:
         installation.compose("start", "postgres")
-        until(lambda: installation.ask("/health/ready").status == 200, "the system ready again")
+        installation.await_ready()
 
     assert list(tmp_path.iterdir()) == []

@@ -36,6 +36,7 @@ def test_a_part_that_is_killed_costs_no_redirect_and_no_click(
         ),
         f"{victim} healthy again",
     )
+    installation.await_ready()
 
 
 def test_clicks_of_a_redirector_that_never_comes_back_are_sent_by_another(
