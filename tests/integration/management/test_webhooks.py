@@ -221,6 +221,18 @@ async def test_clicks_are_told_in_batches_to_whose_they_are(api: Api, run: Run, 
     assert told(everybody) == ids
 
 
+async def test_clicks_from_before_the_first_webhook_are_not_told(api: Api, run: Run, bus: Redis):
+    async with receiving() as receiver, run():
+        await add_frame(bus, [click(1)])
+        await asyncio.sleep(0.01)  # entries are told apart by the millisecond
+        await hook_for(api, receiver.url, ["clicks"])
+        after = click(1)
+        await add_frame(bus, [after])
+        await receiver.has(1)
+
+    assert told(receiver) == {str(after.id)}
+
+
 async def test_clicks_of_every_stream_are_told(api: Api, run: Run, bus: Redis):
     names = [streams.CLICKS, *streams.click_streams(3)]
     async with receiving() as receiver:

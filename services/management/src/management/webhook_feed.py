@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Any, cast
 
 import msgspec
@@ -27,6 +28,7 @@ LINGER_SECONDS = 1.0  # clicks are collected for so long
 CLAIM_SECONDS = 15.0
 CLAIM_IDLE_MS = 60_000
 RETRY_SECONDS = 1.0
+EVER = datetime.fromtimestamp(0, UTC)
 ERRORS = (*DATABASE_UNAVAILABLE, *TRANSACTION_CONFLICT, *REDIS_UNAVAILABLE)
 
 ToMessages = Callable[[streams.Entries], list[Message]]
@@ -84,29 +86,31 @@ class Feed:
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _follow(self) -> None:
-        if not await self._is_wanted():
+        since = await self._wanted_since()
+        if since is None:
             return
-        await self._ensure_group()
+        await self._ensure_group(since)
         while entries := await self._read("0"):
             await self._take_in(entries)
-        while await self._is_wanted():
+        while await self._wanted_since() is not None:
             await self._take_in(await self._claimed() or await self._read(">"))
             if self._stream != streams.LINKS:
                 await asyncio.sleep(LINGER_SECONDS)
 
-    async def _is_wanted(self) -> bool:
-        """Tell whether to follow; a group that nobody reads would keep all clicks for ever."""
+    async def _wanted_since(self) -> datetime | None:
+        """Return since when to follow; a group that nobody reads would keep all clicks for ever."""
         if self._stream == streams.LINKS:
-            return True
+            return EVER
         async with connection(self._pool) as lent:
-            wanted = await webhook_repository.wants_clicks(lent)
-        if not wanted and await self._bus.exists(self._stream):
+            since = await webhook_repository.clicks_wanted_since(lent)
+        if since is None and await self._bus.exists(self._stream):
             await self._bus.xgroup_destroy(self._stream, GROUP)
-        return wanted
+        return since
 
-    async def _ensure_group(self) -> None:
+    async def _ensure_group(self, since: datetime) -> None:
+        begin = f"{int(since.timestamp() * 1000)}-0"  # an entry's id begins with its time
         try:
-            await self._bus.xgroup_create(self._stream, GROUP, id="0", mkstream=True)
+            await self._bus.xgroup_create(self._stream, GROUP, id=begin, mkstream=True)
         except ResponseError as error:
             if not str(error).startswith("BUSYGROUP"):
                 raise

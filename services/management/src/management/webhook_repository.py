@@ -1,7 +1,8 @@
 """The tables `webhooks` and `webhook_deliveries`: who is told, and the queue of what."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from datetime import datetime
+from typing import Any, Literal, cast
 
 import msgspec
 
@@ -143,12 +144,14 @@ async def delete(connection: Connection, webhook_id: int, owner: int | None) -> 
     return None if row["user_id"] is None else int(row["user_id"])
 
 
-WANTS_CLICKS = "SELECT EXISTS (SELECT FROM webhooks WHERE is_active AND 'clicks' = ANY(events))"
+CLICKS_WANTED_SINCE = """
+    SELECT min(created_at) FROM webhooks WHERE is_active AND 'clicks' = ANY(events)
+"""
 
 
-async def wants_clicks(connection: Connection) -> bool:
-    """Tell whether some webhook is told of clicks."""
-    return bool(await connection.fetchval(WANTS_CLICKS))
+async def clicks_wanted_since(connection: Connection) -> datetime | None:
+    """Return when the first webhook that is told of clicks was made, or None where none is."""
+    return cast("datetime | None", await connection.fetchval(CLICKS_WANTED_SINCE))
 
 
 # What a webhook is told happened after it was made. Beyond its bound a message is dead at once.
