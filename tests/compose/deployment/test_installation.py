@@ -150,8 +150,11 @@ def test_making_secrets_again_changes_none(installation: Installation):
 
 
 def test_up_again_changes_nothing(installation: Installation):
-    def running() -> set[tuple[str, str]]:
-        return {(c["Id"], c["State"]["StartedAt"]) for c in installation.inspect(*SERVICES)}
+    def running() -> set[tuple[str, ...]]:
+        return {
+            (c["Name"], c["Image"], c["Id"], c["State"]["StartedAt"])
+            for c in installation.inspect(*SERVICES)
+        }
 
     before = running()
     installation.compose("up", "--build", "--detach", "--wait")

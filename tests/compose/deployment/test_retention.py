@@ -7,7 +7,7 @@ OLDEST = "SELECT min(at)::date FROM events"
 
 
 def test_old_events_are_removed_by_a_service_that_is_asked_for(installation: Installation):
-    installation.make_links(1, "kept")  # an event of today
+    installation.make_links(1, "recent")  # an event of today
     installation.sql(
         f"SELECT ensure_events_partition('{OLD}');"
         f"INSERT INTO events (at, event_type) VALUES ('{OLD}', 'redirect')"
