@@ -118,6 +118,7 @@ def test_up_changes_nothing_after_scaling(scaled: Scaled):
         until(lambda: lag(scaled) == 0, "what waited is stored", SHRINK_SECONDS)
     finally:
         run(["docker", "unpause", hanging])
+    until(lambda: healthy(scaled, "event-ingest") == 2, "the one that hung healthy again")
     before = {c["Id"] for c in scaled.inspect("event-ingest")}
 
     scaled.script("up.sh", "--no-build")
@@ -216,8 +217,8 @@ def ask(scaled: Scaled, service: str, count: int) -> None:
     scaled.compose("exec", "-T", "engine-gate", "python", "-c", words)
 
 
-def healthy(scaled: Scaled) -> int:
-    states = [c["State"]["Health"]["Status"] for c in scaled.inspect("redirector")]
+def healthy(scaled: Scaled, service: str = "redirector") -> int:
+    states = [c["State"]["Health"]["Status"] for c in scaled.inspect(service)]
     return states.count("healthy")
 
 
