@@ -74,12 +74,16 @@ class LocalCluster:
         await self.whole()
 
     async def whole(self) -> None:
-        """Wait until every node knows that all are there."""
+        """Wait until every node knows that all are there, and all tell the same."""
         async with asyncio.timeout(FORM_SECONDS):
-            for number in range(NODES):
-                async with self.node(number) as node:
-                    while not _is_whole(await command(node, "CLUSTER INFO")):
-                        await asyncio.sleep(0.05)
+            while not _is_whole([await self._view(number) for number in range(NODES)]):
+                await asyncio.sleep(0.05)
+
+    async def _view(self, number: int) -> tuple[dict[str, str], list[Any]]:
+        """What a node says of the cluster, and of who holds which slots."""
+        async with self.node(number) as node:
+            info = await command(node, "CLUSTER INFO")
+            return info, sorted(await command(node, "CLUSTER SLOTS"))
 
     def owner_of(self, key: str) -> int:
         """The number of the node that was given the slot of `key`."""
@@ -91,6 +95,7 @@ class LocalCluster:
 
     async def move(self, slot: int, source: int, target: int, *, stop_at: Step = "moved") -> None:
         """Move a slot as `redis-cli --cluster reshard` does, but its keys; or stop half-way."""
+        await self.whole()  # a taker that knows an old epoch takes one twice: two owners for good
         async with self.node(source) as giver, self.node(target) as taker:
             giver_id, taker_id = [await _id(node) for node in (giver, taker)]
             await command(taker, "CLUSTER SETSLOT", slot, "IMPORTING", giver_id)
@@ -138,12 +143,16 @@ async def command(node: Redis, *words: str | int) -> Any:
     return await node.execute_command(*words)  # type: ignore[no-untyped-call]
 
 
-def _is_whole(info: dict[str, str]) -> bool:
+def _is_whole(views: list[tuple[dict[str, str], list[Any]]]) -> bool:
     """A node that started takes no commands for two seconds, though it knows the others."""
-    return (
+    first, shares = views[0]
+    return all(
         info["cluster_known_nodes"] == str(NODES)
         and info["cluster_slots_ok"] == str(SLOTS)
         and info["cluster_state"] == "ok"
+        and info["cluster_current_epoch"] == first["cluster_current_epoch"]
+        and held == shares
+        for info, held in views
     )
 
 
