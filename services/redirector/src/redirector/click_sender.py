@@ -42,13 +42,15 @@ class ClickSender:
         After an error the outcome is unknown, so the same clicks are sent again: whoever
         stores them recognises an id it has.
         """
-        batch = self._recent.take_after(self.sent, READ_BYTES) or self._reader.read(self.sent)
+        begin = self.sent
+        batch = self._recent.take_after(begin, READ_BYTES) or self._reader.read(begin)
         if batch.corrupt:
             metrics.CLICKS_DROPPED.labels("corrupt").inc(batch.corrupt)
             log.error("journal.corrupt", extra={"lines": batch.corrupt})
         if batch.lines:
             await self._frames.send(batch.lines)
-        self.sent = batch.position
+        if self.sent == begin:  # else `settle` went back meanwhile
+            self.sent = batch.position
         return len(batch.lines)
 
     async def settle(self) -> list[int]:
