@@ -33,18 +33,23 @@ async def as_found(bus: Redis, stop: asyncio.Event) -> AsyncIterator[str]:
     unseen = NAMES[1:]
     yield streams.CLICKS
     while not stop.is_set():
-        for name in await _look(bus, unseen):
+        for name in await _look(bus, unseen, stop):
             unseen = [each for each in unseen if each != name]
             log.info("click_streams.found", extra={"stream": name})
             yield name
         await sleep_unless(stop, LOOK_SECONDS)
 
 
-async def _look(bus: Redis, names: list[str]) -> list[str]:
-    """Return which of these there are; of a cluster's nodes one may be away."""
+async def _look(bus: Redis, names: list[str], stop: asyncio.Event) -> list[str]:
+    """Return which of these there are; of a cluster's nodes one may be away.
+
+    A bus that says nothing takes a time-out for each name: `stop` does not wait for all of them.
+    """
     there = []
     failure: Exception | None = None
     for name in names:
+        if stop.is_set():
+            break
         try:
             if await bus.exists(name):
                 there.append(name)

@@ -66,3 +66,20 @@ async def test_a_bus_that_is_away_ends_nothing(
 
     assert "click_streams.retry" in caplog.messages
     assert told == ["clicks", "clicks:{0}"]
+
+
+async def test_told_to_stop_it_waits_for_one_answer_of_a_silent_bus_at_most(
+    bus_url: str, caplog: pytest.LogCaptureFixture
+):
+    async with (
+        before(bus_url) as (line, url),
+        redis_client.connect(url, name="tests", max_connections=1, timeout=1) as through,
+    ):
+        line.is_black_hole = True
+        stop = asyncio.Event()
+        asyncio.get_running_loop().call_later(0.5, stop.set)
+        async with asyncio.timeout(5):
+            told = [name async for name in click_streams.as_found(through, stop)]
+
+    assert told == [streams.CLICKS]
+    assert "click_streams.retry" in caplog.messages
