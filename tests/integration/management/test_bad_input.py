@@ -236,6 +236,17 @@ async def test_a_target_of_the_abuse_list_is_refused_wherever_one_is_taken(
     assert await rows_of(pool) == before
 
 
+@pytest.mark.parametrize("operation", [name for name in SERVED if "{" in name])
+async def test_nothing_in_a_path_is_an_error_of_ours(world: Api, operation: str):
+    method, path = operation.split()
+    body = BODIES[operation].example if operation in BODIES else None
+
+    for part in re.findall(r"\{\w+\}", path):
+        for text in ("%00", "a%00", *NOT_UTF8, "%F0%9F%98%80", "-1", "9" * 30, "x" * 5000):
+            answer = await world.ask(method, filled(path.replace(part, text)), body)
+            assert answer.status < 500, (part, text[:60], answer.body)
+
+
 @pytest.mark.parametrize("query", ["q=abc&%FF=1", "a%FF", "x=%ff"])
 async def test_a_parameter_that_is_not_there_must_be_utf8_too(world: Api, query: str):
     answer = await world.get(f"/urls?{query}")
