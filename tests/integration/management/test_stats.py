@@ -249,7 +249,7 @@ async def test_clicks_of_a_tag_add_up_and_are_compared_too(api: Api, pool: Pool)
         await click(pool, url["id"], "2026-04-03T10:00", country="AT")
         await click(pool, url["id"], "2026-03-03T10:00", country="AT")
 
-    found = (await api.get(f"/stats?{APRIL}&tag=a%20b&compare=previous")).json
+    found = (await api.get(f"/stats?{APRIL}&tag=%20a%20b&compare=previous")).json
 
     assert (found["total"]["clicks"], found["previous"]["total"]["clicks"]) == (1, 1)
     assert found["breakdowns"]["country"]["top"] == [{"value": "AT", "clicks": 1, "people": 1}]

@@ -18,10 +18,10 @@ FILTERS = {
         {**url_filters.tag.schema, "description": "Show what comes after this tag."},
     ),
 }
-NAME = fields.Check(lambda value: str(url_filters.tag(value)).strip(), url_filters.tag.schema)
 RENAMED = fields.Body(
-    checks={"name": NAME}, example={"name": "summer"}, required=frozenset({"name"})
+    checks={"name": url_filters.tag}, example={"name": "summer"}, required=frozenset({"name"})
 )
+PATH = {"name": url_filters.tag.schema}
 
 
 @operation(
@@ -45,7 +45,7 @@ async def list_tags(request: Request[State]) -> Response:
     return JSONResponse(tags[:limit], headers=onward)
 
 
-@operation(Tagged, example=Tagged(12, 0), body=RENAMED, path={"name": NAME.schema})
+@operation(Tagged, example=Tagged(12, 0), body=RENAMED, path=PATH)
 async def rename_tag(request: Request[State]) -> Response:
     """Rename a tag, or join it with one that is there, on up to 1,000 URLs.
 
@@ -56,7 +56,7 @@ async def rename_tag(request: Request[State]) -> Response:
     return JSONResponse(await _changes(request).rename(tag, name, owner))
 
 
-@operation(Tagged, example=Tagged(12, 0), path={"name": NAME.schema})
+@operation(Tagged, example=Tagged(12, 0), path=PATH)
 async def delete_tag(request: Request[State]) -> Response:
     """Take a tag off up to 1,000 URLs; `left` tells how many have it still: ask again."""
     tag, owner = request.path_params["name"], principal_of(request).owner

@@ -67,14 +67,15 @@ def repeated(check: Callable[[str], str], schema: fields.Schema, meaning: str) -
     return parse
 
 
-tag = fields.text(link_options.MAX_TAG)
+_tag = fields.text(link_options.MAX_TAG)
+tag = fields.Check(lambda value: str(_tag(value)).strip(), _tag.schema)  # as it is stored
 _feature = one_of(FEATURES, "")
 
 
 def wanted_tag(value: str) -> str:
     """Read a tag, or with `-` before it one that is not wanted."""
     excludes = value.startswith(EXCLUDED)
-    name = str(tag(value.removeprefix(EXCLUDED))).strip()
+    name = tag(value.removeprefix(EXCLUDED))
     return f"{EXCLUDED}{name}" if excludes else name
 
 
