@@ -458,7 +458,7 @@ async def test_a_tag_of_more_links_than_one_call_changes_is_said_to_be_left(
     assert set(await codes(api, tag="some")) == {row[0] for row in ROWS}
 
 
-@pytest.mark.parametrize("name", ["", 1, None, "x" * 51, "a\u0000b"])
+@pytest.mark.parametrize("name", ["", 1, None, "x" * 51, "a\u0000b", "Mail", " Mail "])
 async def test_a_wrong_new_name_of_a_tag_is_said(api: Api, pool: Pool, name: Any):
     await fill(api, pool)
 

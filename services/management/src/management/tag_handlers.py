@@ -6,6 +6,7 @@ from starlette.responses import Response
 from management import fields, pages, tag_repository, url_filters
 from management.bodies import read_object
 from management.connections import connection
+from management.errors import Malformed
 from management.resources import State, operation, principal_of
 from management.tag_changes import TagChanges, Tagged
 from management.tag_repository import Tag
@@ -21,6 +22,7 @@ FILTERS = {
 RENAMED = fields.Body(
     checks={"name": url_filters.tag}, example={"name": "summer"}, required=frozenset({"name"})
 )
+SAME = "name must be another name"
 PATH = {"name": url_filters.tag.schema}
 
 
@@ -53,6 +55,8 @@ async def rename_tag(request: Request[State]) -> Response:
     """
     name = RENAMED.read(await read_object(request))["name"]
     tag, owner = request.path_params["name"], principal_of(request).owner
+    if name == tag:  # all of them would be left each time
+        raise Malformed(SAME, {"name": SAME})
     return JSONResponse(await _changes(request).rename(tag, name, owner))
 
 
