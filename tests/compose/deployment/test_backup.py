@@ -12,13 +12,17 @@ TABLES = ["users", "urls", "events", "clicks_hourly", "api_keys", "schema_migrat
 
 
 @pytest.fixture
-def second(installation: Installation, tmp_path: Path) -> Iterator[Installation]:
-    """An empty installation of the same release, with passwords of its own."""
+def second(tmp_path: Path) -> Iterator[Installation]:
+    """An empty installation of the same release, with passwords and images of its own.
+
+    The first one's tags would from then on name images that carry this project's label.
+    """
     made = Installation(f"sw-{secrets.token_hex(3)}", tmp_path)
-    made.versions = installation.versions
-    made.up()
-    yield made
-    made.compose("down", "--volumes", "--timeout", "5")
+    try:
+        made.up()
+        yield made
+    finally:
+        made.remove()
 
 
 def rows(installation: Installation, table: str) -> str:
