@@ -14,7 +14,7 @@ from event_ingest.replay_dead import replay
 from shared import click_streams, streams
 from shared.errors import REDIS_ERRORS
 from shared.postgres import Pool
-from tests.faults.test_ingest import Run, dsn, run, until
+from tests.faults.test_ingest import Run, dsn, run, send_to_the_killed, until
 from tests.integration.event_ingest.conftest import (
     add,
     click,
@@ -90,41 +90,14 @@ async def send(bus: Redis, chance: random.Random) -> int:
 async def test_nodes_and_consumers_are_killed_in_turn_and_each_click_is_stored_once(
     run: Run, bus: Redis, pool: Pool, bus_cluster: LocalCluster
 ):
-    chance = random.Random(7)
-    stop = asyncio.Event()
-    sent = 0
-
-    async def load() -> None:
-        nonlocal sent
-        while not stop.is_set():
-            sent += await send(bus, chance)
-            await asyncio.sleep(0.01)
-
-    async def live(name: str) -> None:
-        while not stop.is_set():
-            async with run(name):
-                await asyncio.sleep(chance.uniform(0.5, 1.5))  # and is killed
-
-    async with asyncio.TaskGroup() as group:
-        for work in (load(), live("one"), live("two")):
-            group.create_task(work)
+    async def kill_nodes() -> None:
         for number in range(NODES):
             await asyncio.sleep(1)
             bus_cluster.kill(number)
             await asyncio.sleep(1)
             await bus_cluster.revive(number)
-        stop.set()
 
-    async def is_all_settled() -> bool:
-        """Stored, or put aside for having been given to too many that were killed."""
-        there = (await stored(pool))[0] + CLICKS * await bus.xlen(streams.CLICKS_DEAD)
-        return there == sent
-
-    async with run("one"), run("two"):
-        await until(is_all_settled)
-        await replay(bus, 1_000, dry_run=False)
-        await until(partial(is_all_stored, pool, bus, sent))
-    assert sent > 500
+    await send_to_the_killed(run, bus, pool, partial(send, bus), kill_nodes())
 
 
 async def test_while_a_node_is_away_clicks_on_the_others_are_stored(

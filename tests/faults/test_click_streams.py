@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from event_ingest.replay_dead import replay
 from shared import streams
 from shared.postgres import Pool
-from tests.faults.test_ingest import SECONDS, Run, dsn, run, until
+from tests.faults.test_ingest import SECONDS, Run, dsn, run, send_to_the_killed, until
 from tests.integration.event_ingest.conftest import add, click, pending, publish, stored
 
 __all__ = ["dsn", "run"]  # fixtures
@@ -29,34 +29,14 @@ async def left(bus: Redis) -> int:
 async def test_killed_again_and_again_under_load_it_stores_each_click_of_every_stream_once(
     run: Run, bus: Redis, pool: Pool
 ):
-    chance = random.Random(7)
-    total = 0
-    stop = asyncio.Event()
-
-    async def load() -> None:
-        nonlocal total
-        while not stop.is_set():
-            clicks = [click() for _ in range(20)]
+    async def send(chance: random.Random) -> int:
+        clicks = [click() for _ in range(20)]
+        await publish(bus, clicks, stream=chance.choice(NAMES))
+        if chance.random() < 0.1:  # its outcome was unknown: it went to another one, too
             await publish(bus, clicks, stream=chance.choice(NAMES))
-            if chance.random() < 0.1:  # its outcome was unknown: it went to another one, too
-                await publish(bus, clicks, stream=chance.choice(NAMES))
-            total += len(clicks)
-            await asyncio.sleep(0.01)
+        return len(clicks)
 
-    async def live(name: str) -> None:
-        while not stop.is_set():
-            async with run(name):
-                await asyncio.sleep(chance.uniform(0.5, 1.5))  # and is killed
-
-    async with asyncio.TaskGroup() as group:
-        for work in (load(), live("one"), live("two")):
-            group.create_task(work)
-        await asyncio.sleep(SECONDS)
-        stop.set()
-
-    async with run("one"), run("two"):
-        await until(lambda: is_all_stored(pool, bus, total))
-    assert total > 500
+    await send_to_the_killed(run, bus, pool, send, asyncio.sleep(SECONDS))
 
 
 async def test_what_a_killed_consumer_holds_of_each_stream_is_stored_by_another(
