@@ -59,21 +59,24 @@ class Visitors:
 
     def __init__(self) -> None:
         self.answered = 0
-        self.redirectors: list[Redirector] = []
+        self._redirectors: list[Redirector] = []
+        self._round = asyncio.Lock()
 
     async def run(self) -> None:
         while True:
-            for redirector in self.redirectors:
-                assert (await redirector.ask("/abc123")).status == 302
-                self.answered += 1
+            async with self._round:
+                for redirector in self._redirectors:
+                    assert (await redirector.ask("/abc123")).status == 302
+                    self.answered += 1
             await asyncio.sleep(0.005)
 
     @asynccontextmanager
     async def visiting(self, redirector: Redirector) -> AsyncIterator[None]:
-        self.redirectors = [*self.redirectors, redirector]
+        async with self._round:
+            self._redirectors.append(redirector)
         yield
-        self.redirectors = [each for each in self.redirectors if each is not redirector]
-        await asyncio.sleep(0.5)  # what was asked is answered
+        async with self._round:  # what was asked is answered
+            self._redirectors.remove(redirector)
 
 
 async def test_from_one_stream_to_three_and_back_no_click_is_lost_or_doubled(
