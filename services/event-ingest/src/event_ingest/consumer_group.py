@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any, cast
 
-import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
@@ -13,14 +12,6 @@ from shared import streams
 BLOCK_MS = 1_000
 SOCKET_TIMEOUT_SECONDS = BLOCK_MS / 1000 + 4.0  # above BLOCK, or an idle stream looks dead
 CLAIM_COUNT = 50
-
-
-class Lag(msgspec.Struct, frozen=True):
-    """How far behind the group is; ages in seconds."""
-
-    waiting: int
-    pending: int
-    oldest_pending: float
 
 
 class ConsumerGroup:

@@ -1,7 +1,7 @@
 """The `audit_records` table: who changed users, keys, webhooks, bans. Links' changes are events."""
 
 from collections.abc import Mapping
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import msgspec
 
@@ -25,7 +25,6 @@ Action = Literal[
     "code.reserved",
     "code.freed",
 ]
-ACTIONS: tuple[Action, ...] = get_args(Action)
 
 
 class AuditRecord(msgspec.Struct, frozen=True):
