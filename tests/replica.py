@@ -59,10 +59,6 @@ class Replica:
         while await self._ask("SELECT pg_last_wal_replay_lsn()") < end:
             pass
 
-    async def promote(self) -> None:
-        """Make it a server of its own; nothing makes it a replica again but a new copy."""
-        await self._ask("SELECT pg_promote()")
-
     async def _ask(self, question: str) -> Any:
         connection = await asyncpg.connect(self.url(self._primary))
         try:
