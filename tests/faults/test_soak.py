@@ -112,11 +112,16 @@ async def stored_visits(dsn: str) -> Counter[str]:
                 "SELECT (SELECT sum(clicks) FROM url_clicks) + "
                 "(SELECT coalesce(sum(number), 0) FROM click_notes, unnest(numbers) AS number)"
             )
+            of_all_links = await connection.fetchval(
+                "SELECT (SELECT sum(clicks) FROM all_links_hourly) + "
+                "(SELECT coalesce(sum(clicks), 0) FROM hour_notes)"
+            )
     finally:
         await connection.close()
     visits = Counter({row["id"]: row["times"] for row in rows})
     assert rolled_up is None or rolled_up == visits.total(), "the roll-ups are what the rows are"
     assert in_totals is None or in_totals == visits.total(), "and so are the links' totals"
+    assert of_all_links is None or of_all_links == visits.total(), "and the hours' of all links"
     return visits
 
 

@@ -50,15 +50,17 @@ SUMS = """
            (SELECT coalesce(sum(clicks), 0)::bigint FROM clicks_hourly) AS rolled_up,
            (SELECT coalesce(sum(clicks), 0)::bigint FROM url_clicks)
            + (SELECT coalesce(sum(number), 0) FROM click_notes, unnest(numbers) AS number)
-               AS in_totals
+               AS in_totals,
+           (SELECT coalesce(sum(clicks), 0)::bigint FROM all_links_hourly)
+           + (SELECT coalesce(sum(clicks), 0)::bigint FROM hour_notes) AS of_all_links
 """
 
 
 async def stored(pool: Pool) -> tuple[int, int]:
-    """Rows, and the sum of the roll-ups: they must always agree, and with the totals, too."""
+    """Rows, and the sum of the roll-ups: they must always agree, and with all totals, too."""
     sums = await pool.fetchrow(SUMS)
     assert sums is not None
-    assert sums["rolled_up"] == sums["in_totals"]
+    assert sums["rolled_up"] == sums["in_totals"] == sums["of_all_links"]
     return sums["rows"], sums["rolled_up"]
 
 

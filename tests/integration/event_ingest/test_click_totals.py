@@ -23,6 +23,10 @@ async def totals(pool: Pool) -> dict[int, int]:
     return {row["url_id"]: row["clicks"] for row in rows}
 
 
+async def of_all_links(pool: Pool) -> int:
+    return int(await pool.fetchval("SELECT coalesce(sum(clicks), 0) FROM all_links_hourly"))
+
+
 async def test_stored_clicks_come_to_be_in_the_totals_though_they_are_delivered_twice(
     bus: Redis, consumers: Consumers, ingest_pool: Pool, pool: Pool
 ):
@@ -33,17 +37,18 @@ async def test_stored_clicks_come_to_be_in_the_totals_though_they_are_delivered_
             await consumers.drain()
 
         async def added() -> bool:
-            return await totals(pool) == {1: 2, 2: 1}
+            return await totals(pool) == {1: 2, 2: 1} and await of_all_links(pool) == 3
 
         await eventually(added)
         await publish(bus, [click(url_id=2)])
         await consumers.drain()
 
         async def added_again() -> bool:
-            return await totals(pool) == {1: 2, 2: 2}
+            return await totals(pool) == {1: 2, 2: 2} and await of_all_links(pool) == 4
 
         await eventually(added_again)
     assert await pool.fetchval("SELECT count(*) FROM click_notes") == 0
+    assert await pool.fetchval("SELECT count(*) FROM hour_notes") == 0
 
 
 async def test_a_database_that_is_away_for_a_while_only_delays_them(

@@ -54,6 +54,8 @@ FILL = [
     "interval '1 hour', 1 FROM generate_series(1, 200000) AS n",
     "INSERT INTO clicks_by_agent SELECT 1 + n % 20000, current_date - n / 20000, 'mobile', 'iOS', "
     "'b' || n % 5, 1, 1 FROM generate_series(1, 200000) AS n",
+    "INSERT INTO all_links_hourly SELECT date_trunc('hour', now()) - n * interval '1 hour', 1, 0, "
+    "0, 0 FROM generate_series(1, 100000) AS n",
     "ANALYZE",
 ]
 
@@ -277,3 +279,14 @@ async def test_statistics_ask_roll_ups_only(large: Pool, links: Links):
         assert not {name for name in relations if name.startswith("events")}
         if links != Links():
             assert scanned_whole(plan) & {"clicks_hourly", "clicks_by_agent", "urls"} == set()
+
+
+async def test_everybody_s_hours_are_not_summed_up_link_by_link(large: Pool):
+    connection: Any = Explaining(large)
+
+    await stats_repository.find_series(connection, Links(), LAST_YEAR, "day", "Europe/Vienna")
+
+    (plan,) = connection.plans
+    relations = {node["Relation Name"] for node in nodes(plan) if "Relation Name" in node}
+    assert relations == {"all_links_hourly", "hour_notes"}
+    assert "all_links_hourly" not in scanned_whole(plan)

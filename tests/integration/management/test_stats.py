@@ -37,6 +37,11 @@ async def visitor(pool: Pool, url_id: int, hour: str, visitors: int = 1) -> None
     )
 
 
+async def visit(pool: Pool, url_id: int, at: str, visitor: int) -> None:
+    moment = datetime.fromisoformat(at).replace(tzinfo=UTC)
+    await pool.execute("SELECT count_visitors($1, $2, $3)", [url_id], [moment], [visitor])
+
+
 async def stats(api: Api, url_id: int, query: str = APRIL) -> Any:
     answer = await api.get(f"/urls/{url_id}/stats?{query}")
     assert answer.status == 200, answer.body
@@ -162,9 +167,12 @@ async def test_every_breakdown_and_the_series_make_up_the_total(api: Api, pool: 
     owner = await api.user()
     urls = [(await api.url(owner))["id"] for _ in range(3)]
     count = 120
+    await pool.execute("CREATE TABLE visitors_seen_then PARTITION OF visitors_seen DEFAULT")
     for _ in range(count):
         at = f"2026-04-{rng.randint(1, 30):02}T{rng.randint(0, 23):02}:{rng.randint(0, 59):02}"
         await click(pool, rng.choice(urls), at, **random_details(rng))
+        await visit(pool, rng.choice(urls), at, rng.randint(1, 3))
+        await pool.execute("SELECT add_up_hours('0', $1)", rng.choice([0, 0, 0, 9]))
     for (event_id,) in await pool.fetch("SELECT id FROM events WHERE event_type = 'redirect'"):
         if rng.random() < 0.3:  # an administrator corrects some
             change = {"details": random_details(rng), "url_id": rng.choice(urls)}
@@ -176,6 +184,7 @@ async def test_every_breakdown_and_the_series_make_up_the_total(api: Api, pool: 
     of_owner = (await api.get(f"/stats?{query}&user_id={owner}")).json
 
     assert whole["total"]["clicks"] == sum(each["total"]["clicks"] for each in answers) == count
+    assert whole["total"]["visitors"] == sum(each["total"]["visitors"] for each in answers) > 0
     assert of_owner == whole
     for answer in (*answers, whole):
         total = answer["total"]

@@ -52,16 +52,26 @@ async def keep_partitions(pool: Pool) -> None:
         await connection.execute(KEEP_VISITOR_DAYS)
 
 
-ADD_UP = "SELECT add_up_clicks($1, $2)"
+ADD_UP_CLICKS = "SELECT add_up_clicks($1, $2)"
+ADD_UP_HOURS = "SELECT add_up_hours($1, $2)"
 
 
-async def add_up(pool: Pool, least_age_seconds: float, most: int) -> int:
+async def add_up_clicks(pool: Pool, least_age_seconds: float, most: int) -> int:
     """Add up to `most` notes of clicks to the totals of links; return how many were added.
 
     None are before the oldest has waited for `least_age_seconds`, nor while another does it.
     """
+    return await _add_up(pool, ADD_UP_CLICKS, least_age_seconds, most)
+
+
+async def add_up_hours(pool: Pool, least_age_seconds: float, most: int) -> int:
+    """Add up to `most` notes of hours to the sums of all links, in the same way."""
+    return await _add_up(pool, ADD_UP_HOURS, least_age_seconds, most)
+
+
+async def _add_up(pool: Pool, query: str, least_age_seconds: float, most: int) -> int:
     async with lend(pool, timeout=ACQUIRE_TIMEOUT_SECONDS) as connection:
-        return int(await connection.fetchval(ADD_UP, timedelta(seconds=least_age_seconds), most))
+        return int(await connection.fetchval(query, timedelta(seconds=least_age_seconds), most))
 
 
 NOTE_ORPHANS = "SELECT note_orphans($1, $2, $3, $4)"

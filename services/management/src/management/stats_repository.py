@@ -24,6 +24,9 @@ class Links(msgspec.Struct, frozen=True):
     tag: str | None = None
 
 
+ALL = Links()
+
+
 class Days(msgspec.Struct, frozen=True):
     """UTC days, from midnight before the first to midnight after the last."""
 
@@ -70,19 +73,25 @@ _TAGGED = """
                 WHERE ($1::bigint IS NULL OR user_id = $1) AND deleted_at IS NULL
                   AND tags <> '{{}}' AND tags @> ARRAY[${place}::text])
 """
+_HOURS = """
+    SELECT hour, clicks, bots, previews, 0::bigint AS visitors FROM clicks_hourly WHERE {whose}
+    UNION ALL
+    SELECT hour, 0, 0, 0, visitors FROM visitors_hourly WHERE {whose}
+"""
+# Of all links together, with what is not added up yet: in one statement, so that it is exact.
+_HOURS_OF_ALL = """
+    SELECT hour, clicks, bots, previews, visitors FROM all_links_hourly WHERE {whose}
+    UNION ALL
+    SELECT hour, clicks, bots, previews, visitors FROM hour_notes WHERE {whose}
+"""
 # What the range holds of each bucket, empty ones included: a step of 12 hours meets every day of
 # every zone, however long its clocks make it.
 _SERIES = """
     WITH counted AS (
         SELECT date_trunc($4, hour, $5) AS start, sum(clicks) AS clicks, sum(bots) AS bots,
-               sum(previews) AS previews, 0 AS visitors
-          FROM clicks_hourly
-         WHERE {whose} AND hour >= $2 AND hour < $3
-         GROUP BY 1
-        UNION ALL
-        SELECT date_trunc($4, hour, $5), 0, 0, 0, sum(visitors)
-          FROM visitors_hourly
-         WHERE {whose} AND hour >= $2 AND hour < $3
+               sum(previews) AS previews, sum(visitors) AS visitors
+          FROM ({hours}) AS hours
+         WHERE hour >= $2 AND hour < $3
          GROUP BY 1
         UNION ALL
         SELECT DISTINCT date_trunc($4, moment, $5), 0, 0, 0, 0
@@ -112,7 +121,8 @@ async def find_series(
         "UTC" if in_hours else zone,  # the roll-ups' hours are those of UTC
         timedelta(hours=1 if in_hours else 12),
     ]
-    query = _SERIES.format(whose=_whose(links, arguments))
+    hours = _HOURS_OF_ALL if links == ALL else _HOURS
+    query = _SERIES.format(hours=hours.format(whose=_whose(links, arguments)))
     rows = await connection.fetch(query, *arguments)
     return msgspec.convert(rows, list[Bucket])
 
