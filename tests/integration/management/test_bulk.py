@@ -146,6 +146,21 @@ async def test_every_wrong_item_has_its_own_result_where_part_is_wanted(api: Api
     assert (await counts(pool))[0] == 2
 
 
+async def test_what_no_body_knows_is_ignored_and_makes_no_request_partial(api: Api, pool: Pool):
+    user_id = await prepared(api)
+    before = await counts(pool)
+    good = {"user_id": user_id, "original_url": TARGET, "unheard_of": 1}
+    taken = {**good, "short_code": "taken"}
+    beside = {"partial": True, "parital": True}
+
+    refused = await api.post(PATH, {"urls": [good, taken], **beside})
+    assert (refused.status, set(refused.json["details"])) == (409, {"urls[1].short_code"})
+    assert (await counts(pool))[:2] == before[:2]
+
+    made = await api.post(PATH, {"urls": [good], **beside})
+    assert made.status == 201, made.body
+
+
 async def test_different_errors_are_told_together(api: Api):
     user_id = await api.user()
 
