@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 import asyncpg
+import msgspec
 import redis.exceptions
 
 
@@ -59,3 +60,7 @@ OPERATIONAL_ERRORS: tuple[type[Exception], ...] = (
     *TRANSACTION_CONFLICT,
     *REDIS_UNAVAILABLE,
 )
+
+# What msgspec's decoders raise for bytes that are not what was expected: of text that is not UTF-8,
+# and of lists within lists by the thousand, they pass on what Python says.
+UNDECODABLE: tuple[type[Exception], ...] = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)

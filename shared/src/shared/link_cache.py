@@ -10,10 +10,10 @@ import re
 import secrets
 from typing import cast
 
-import msgspec
 from redis.asyncio import Redis
 
 from shared import redis_client
+from shared.errors import UNDECODABLE
 from shared.events import LinkRecord, encoder, record_decoder
 from shared.redis_script import Script
 
@@ -43,7 +43,7 @@ async def get(redis: Redis, domain: int, code: str) -> LinkRecord | None:
         return None
     try:
         return record_decoder.decode(entry.partition(b":")[2])
-    except msgspec.DecodeError:  # of another release, or not ours: PostgreSQL knows better
+    except UNDECODABLE:  # of another release, or not ours: PostgreSQL knows better
         log.warning("cache.undecodable", extra={"domain": domain, "code": code})
         return None
 

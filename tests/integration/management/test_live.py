@@ -38,6 +38,10 @@ def click(url_id: int, **facts: Any) -> Click:
     return Click(id=uuid4(), at=datetime.now(UTC), code="abc", url_id=url_id, **facts)
 
 
+NOT_UTF8 = encoder.encode([click(1, source="qr")]).replace(b"qr", b"\xff")
+NESTED = encoder.encode([click(1)]).replace(b"}]", b',"more":%b}]' % (b"[" * 9999 + b"]" * 9999))
+
+
 async def publish(bus: Redis, *clicks: Click, stream: str = streams.CLICKS) -> None:
     fields: Any = {streams.CLICKS_SCHEMA: 1, streams.CLICKS_BATCH: encoder.encode(clicks)}
     await bus.xadd(stream, fields)
@@ -117,6 +121,19 @@ async def test_clicks_of_the_link_come_as_they_happen_and_tell_no_address(api: A
         "user_agent": AGENT,
         "source": "qr",
     }
+
+
+@pytest.mark.parametrize("batch", [b"garbage", b"[]", NOT_UTF8, NESTED], ids=lambda b: b[:9])
+async def test_what_is_no_frame_of_clicks_is_passed_over(api: Api, bus: Redis, batch: bytes):
+    url = await api.url(await api.user())
+    async with opened(api, f"/urls/{url['id']}/events/live") as stream:
+        await stream.piece()
+        await bus.xadd(streams.CLICKS, {streams.CLICKS_BATCH: batch})
+        sent = click(url["id"])
+        await publish(bus, sent)
+        _, shown = await stream.event()
+
+    assert shown["id"] == str(sent.id)
 
 
 async def test_who_comes_back_gets_what_was_missed_once(api: Api, bus: Redis):

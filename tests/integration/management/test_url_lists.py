@@ -271,6 +271,7 @@ def mark(*parts: object) -> str:
         "sort=created_at&cursor=" + mark("created_at", None, 1),
         "sort=clicks&cursor=" + mark("clicks", 2**63, 1),
         "sort=clicks&cursor=" + mark("clicks", "7", 1),
+        "sort=title&cursor=" + base64.urlsafe_b64encode(b'["title",' + b"[" * 3000).decode(),
         "sort=created_at&page_num=" + "A" * 5000,
         "cursor=" + mark("title", "a", 1),
     ],

@@ -23,6 +23,7 @@ from shared.events import Click, encoder
 from shared.postgres import Pool
 from tests.conftest import database_url
 from tests.integration.management.conftest import Api, Start
+from tests.integration.management.test_live import NESTED, NOT_UTF8
 
 GUIDE = Path(__file__).parents[3] / "docs/webhooks.md"
 DEADLINE_SECONDS = 30
@@ -199,6 +200,22 @@ async def add_frame(bus: Redis, clicks: list[Click], stream: str = streams.CLICK
         {streams.CLICKS_BATCH: encoder.encode(clicks), streams.CLICKS_COUNT: len(clicks),
          streams.CLICKS_SCHEMA: 1},
     )  # fmt: skip
+
+
+async def test_what_is_no_frame_or_no_change_is_passed_over(api: Api, run: Run, bus: Redis):
+    async with receiving() as receiver, run():
+        await hook_for(api, receiver.url, ["clicks", "link.created"])
+        for batch in (b"garbage", NOT_UTF8, NESTED):
+            await bus.xadd(streams.CLICKS, {streams.CLICKS_BATCH: batch})
+        for message in (b"garbage", b'{"type":"\xff"}', b'{"a":' + b"[" * 9999):
+            await bus.xadd(streams.LINKS, {streams.LINKS_MESSAGE: message})
+        sent = click(1)
+        await add_frame(bus, [sent])
+        await receiver.has(1)
+        await api.url(await api.user())
+        await receiver.has(2)
+
+    assert receiver.types == ["clicks", "link.created"]
 
 
 async def test_clicks_are_told_in_batches_to_whose_they_are(api: Api, run: Run, bus: Redis):

@@ -100,8 +100,11 @@ async def test_a_gap_in_the_stream_makes_the_worker_start_afresh(
                 await asyncio.sleep(0.05)
 
 
+@pytest.mark.parametrize(
+    "message", [b'{"type": "link.changed.v9"}', b'{"type": "\xff"}', b'{"a":' + b"[" * 9999]
+)
 async def test_an_unreadable_message_makes_the_worker_trust_nothing(
-    start: Start, links: Links, bus: Redis
+    start: Start, links: Links, bus: Redis, message: bytes
 ):
     await links.put("abc123", OLD)
     async with start() as redirector, links.beating():
@@ -109,11 +112,19 @@ async def test_an_unreadable_message_makes_the_worker_trust_nothing(
         record = await links.put("abc123", NEW)
         await link_cache.apply(links.cache, 1, "abc123", record)
 
-        await bus.xadd(streams.LINKS, {streams.LINKS_MESSAGE: b'{"type": "link.changed.v9"}'})
+        await bus.xadd(streams.LINKS, {streams.LINKS_MESSAGE: message})
 
         async with asyncio.timeout(2):
             while await target(redirector) != NEW:
                 await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("entry", [b"", b"7:{", b'7:{"state":"\xff"}', b'7:{"a":' + b"[" * 9999])
+async def test_an_unreadable_entry_is_none(start: Start, links: Links, entry: bytes):
+    await links.put("abc123", NEW)
+    await links.cache.set("u:{1/abc123}", entry)
+    async with start() as redirector:
+        assert await target(redirector) == NEW
 
 
 async def test_a_slow_reader_never_puts_an_old_row_over_a_newer_one(links: Links):

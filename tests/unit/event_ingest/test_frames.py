@@ -2,7 +2,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from event_ingest.consumer import DeadShare, TooManyDeadLetters
@@ -38,20 +38,39 @@ def test_whatever_is_on_the_stream_is_clicks_or_dead_letters(batch: bytes):
     assert decoded.clicks or decoded.dead or batch.strip() == b"[]"
 
 
-def test_a_bad_click_leaves_its_neighbours_alone():
+FRAME = encoder.encode([click(user_agent="Mozilla/5.0"), click()])
+
+
+@given(st.integers(0, len(FRAME) - 1), st.integers(0, 255))
+@example(FRAME.index(b"Mozilla"), 0xFF)
+def test_whatever_becomes_of_a_frame_is_clicks_or_dead_letters(place: int, byte: int):
+    batch = FRAME[:place] + bytes([byte]) + FRAME[place + 1 :]
+
+    decoded = decode([entry(batch)], NOW)
+
+    assert 1 <= len(decoded.clicks) + len(decoded.dead) <= 2
+
+
+def test_lists_within_lists_are_a_dead_letter():
+    batch = encoder.encode([click()]).replace(b"}]", b',"more":%b}]' % (b"[" * 9999 + b"]" * 9999))
+
+    decoded = decode([entry(batch)], NOW)
+
+    assert [letter.payload for letter in decoded.dead] == [batch]
+
+
+NOT_UTF8 = encoder.encode(click(referrer="https://a.example")).replace(b"a.example", b"\xff")
+
+
+@pytest.mark.parametrize("bad", [b'{"id":7,"at":"yesterday"}', NOT_UTF8])
+def test_a_bad_click_leaves_its_neighbours_alone(bad: bytes):
     good = [click(), click()]
-    batch = b"[%b,%b,%b]" % (
-        encoder.encode(good[0]),
-        b'{"id":7,"at":"yesterday"}',
-        encoder.encode(good[1]),
-    )
+    batch = b"[%b,%b,%b]" % (encoder.encode(good[0]), bad, encoder.encode(good[1]))
 
     decoded = decode([entry(batch)], NOW)
 
     assert decoded.clicks == good
-    assert [(d.reason, d.payload) for d in decoded.dead] == [
-        ("undecodable", b'{"id":7,"at":"yesterday"}')
-    ]
+    assert [(d.reason, d.payload) for d in decoded.dead] == [("undecodable", bad)]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from shared import streams
+from shared.errors import UNDECODABLE
 from shared.events import Click, DeadReason, click_decoder, clicks_decoder, raw_batch_decoder
 
 FUTURE_LIMIT = timedelta(hours=1)  # beyond it a clock is wrong
@@ -44,7 +45,7 @@ def _decode_entry(
     batch = fields.get(streams.CLICKS_BATCH, b"")
     try:
         clicks = clicks_decoder.decode(batch)
-    except msgspec.DecodeError:  # slow way: which one is it?
+    except UNDECODABLE:  # slow way: which one is it?
         clicks = _decode_one_by_one(decoded, entry_id, batch)
     for click in clicks:
         problem = _out_of_range(click, now)
@@ -63,14 +64,14 @@ def _decode_entry(
 def _decode_one_by_one(decoded: Decoded, entry_id: bytes, batch: bytes) -> list[Click]:
     try:
         parts = raw_batch_decoder.decode(batch)
-    except msgspec.DecodeError as error:
+    except UNDECODABLE as error:
         decoded.dead.append(_undecodable(entry_id, error, batch))
         return []
     clicks = []
     for part in parts:
         try:
             clicks.append(click_decoder.decode(part))
-        except msgspec.DecodeError as error:
+        except UNDECODABLE as error:
             decoded.dead.append(_undecodable(entry_id, error, bytes(part)))
     return clicks
 

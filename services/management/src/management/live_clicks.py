@@ -18,7 +18,7 @@ from redis.asyncio import Redis
 from management import metrics
 from management.live_positions import BEGIN, Position, Positions, end_of, parts
 from shared import click_streams, streams
-from shared.errors import REDIS_ERRORS, DomainError, Unavailable
+from shared.errors import REDIS_ERRORS, UNDECODABLE, DomainError, Unavailable
 from shared.events import Click, clicks_decoder
 from shared.tasks import background
 
@@ -207,8 +207,8 @@ class LiveClicks:
 def _clicks(entries: streams.Entries) -> Iterator[tuple[Position, Click]]:
     for entry_id, fields in entries:
         try:
-            clicks = clicks_decoder.decode(fields[streams.CLICKS_BATCH])
-        except (msgspec.DecodeError, KeyError):
+            clicks = clicks_decoder.decode(fields.get(streams.CLICKS_BATCH, b""))
+        except UNDECODABLE:
             continue  # event-ingest puts it aside
         for number, click in enumerate(clicks, 1):
             yield (*parts(entry_id), number), click

@@ -52,7 +52,7 @@ def read_cursor(order: Order, kinds: Kinds, text: str) -> Mark:
         raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
         mark = _decoder.decode(raw)
         value = msgspec.convert(mark.value, kinds[order.field])
-    except (binascii.Error, msgspec.MsgspecError, ValueError):
+    except (binascii.Error, msgspec.MsgspecError, ValueError, RecursionError):
         raise ValueError("must be one that a page in this order gave") from None
     if mark.order != order.name or not _is_storable(mark.id, value):
         raise ValueError("must be one that a page in this order gave")

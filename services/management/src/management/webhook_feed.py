@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, cast
 
-import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
@@ -15,7 +14,12 @@ from management import webhook_metrics, webhook_repository
 from management.connections import connection, transaction
 from management.webhook_messages import Message, of_clicks, of_link
 from shared import streams
-from shared.errors import DATABASE_UNAVAILABLE, REDIS_UNAVAILABLE, TRANSACTION_CONFLICT
+from shared.errors import (
+    DATABASE_UNAVAILABLE,
+    REDIS_UNAVAILABLE,
+    TRANSACTION_CONFLICT,
+    UNDECODABLE,
+)
 from shared.events import LinkChanged, clicks_decoder, link_message_decoder
 from shared.postgres import Pool
 
@@ -39,9 +43,9 @@ def link_messages(entries: streams.Entries) -> list[Message]:
     messages = []
     for entry_id, fields in entries:
         try:
-            change = link_message_decoder.decode(fields[streams.LINKS_MESSAGE])
-        except (KeyError, msgspec.DecodeError) as error:
-            log.warning("webhooks.undecodable", extra={"entry": entry_id, "error": repr(error)})
+            change = link_message_decoder.decode(fields.get(streams.LINKS_MESSAGE, b""))
+        except UNDECODABLE as error:
+            log.warning("webhooks.undecodable", extra={"entry": entry_id, "error": str(error)})
             continue
         if isinstance(change, LinkChanged):
             messages += of_link(change)
@@ -53,9 +57,9 @@ def click_messages(entries: streams.Entries) -> list[Message]:
     clicks = []
     for entry_id, fields in entries:
         try:
-            clicks += clicks_decoder.decode(fields[streams.CLICKS_BATCH])
-        except (KeyError, msgspec.DecodeError) as error:
-            log.warning("webhooks.undecodable", extra={"entry": entry_id, "error": repr(error)})
+            clicks += clicks_decoder.decode(fields.get(streams.CLICKS_BATCH, b""))
+        except UNDECODABLE as error:
+            log.warning("webhooks.undecodable", extra={"entry": entry_id, "error": str(error)})
     return of_clicks(clicks)
 
 

@@ -6,14 +6,13 @@ import random
 import time
 from typing import cast
 
-import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from redirector import metrics
 from redirector.near_cache import NearCache
 from shared import redis_client, streams, telemetry
-from shared.errors import REDIS_ERRORS
+from shared.errors import REDIS_ERRORS, UNDECODABLE
 from shared.events import LinkChanged, LinkMessage, link_message_decoder
 from shared.telemetry import Tracing
 
@@ -92,10 +91,12 @@ class LinkFollower:
 
     def _take(self, fields: dict[bytes, bytes], sent_at: float, *, is_whole: bool) -> None:
         try:
-            message: LinkMessage = link_message_decoder.decode(fields[streams.LINKS_MESSAGE])
-        except (KeyError, msgspec.DecodeError) as error:
+            message: LinkMessage = link_message_decoder.decode(
+                fields.get(streams.LINKS_MESSAGE, b"")
+            )
+        except UNDECODABLE as error:
             # A change we cannot read, perhaps of a newer release: trust nothing remembered.
-            log.warning("links.undecodable", extra={"error": repr(error)})
+            log.warning("links.undecodable", extra={"error": str(error)})
             self._flush("undecodable")
             return
         if isinstance(message, LinkChanged):

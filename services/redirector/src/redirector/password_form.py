@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from redirector.passwords import WrongPassword
+from shared.errors import UNDECODABLE
 
 MAX_BODY_BYTES = 4 << 10
 # The form posts to its own address; the browser follows from there to the target.
@@ -56,7 +57,7 @@ async def read_password(request: Request[Any]) -> str | None:
     if request.headers.get("content-type", "").startswith("application/json"):
         try:
             return msgspec.json.decode(body, type=_Body).password
-        except msgspec.DecodeError:
+        except UNDECODABLE:
             raise HTTPException(400, "The body must be an object with a password") from None
     values = parse_qs(body.decode("utf-8", "replace"), max_num_fields=10).get("password", [])
     return values[0] if values else None
