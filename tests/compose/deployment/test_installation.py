@@ -223,14 +223,23 @@ def test_new_replicas_are_found_without_a_reload(installation: Installation):
     installation.settings["REDIRECTORS"] = "3"
     installation.compose("up", "-d", "--no-build", "--wait", "redirector")
 
+    replicas = [
+        {network["IPAddress"] for network in container["NetworkSettings"]["Networks"].values()}
+        for container in installation.inspect("redirector")
+    ]
+
     def served() -> set[str]:
         for code in links:
             installation.ask(f"/{code}")
         log = installation.compose("logs", "--no-log-prefix", "gateway")
-        return {a.partition('"')[0] for a in log.split('"upstream":"')[1:] if ":8000" in a[:24]}
+        return {upstream.partition(":")[0] for upstream in log.split('"upstream":"')[1:]}
 
     try:
-        until(lambda: len(served()) == 3, "a request for each of three replicas")
+        assert len(replicas) == 3
+        until(
+            lambda: all(addresses & served() for addresses in replicas),
+            "a request for each of three replicas",
+        )
         assert installation.inspect("gateway")[0]["State"]["StartedAt"] == gateway
     finally:
         installation.settings.clear()
