@@ -1,4 +1,4 @@
-"""More streams of clicks, set under load: each is written and emptied, with the containers' rights."""
+"""More streams of clicks, set under load: each is written and emptied, by the containers' users."""
 
 from collections.abc import Iterator
 
