@@ -1,4 +1,8 @@
+import asyncio
+import os
 import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -12,7 +16,7 @@ from redirector.journal_reader import JournalReader
 from redirector.recent_lines import RecentLines
 
 START = Position(0, 0)
-payloads = st.lists(st.binary(min_size=1, max_size=300).filter(lambda b: b"\n" not in b))
+payloads = st.lists(st.binary(min_size=1, max_size=300).filter(lambda b: not {*b"\n\0"} & {*b}))
 
 
 def open_journal(folder: Path, *, max_bytes: int = 1 << 20, segment_bytes: int = 1000) -> Journal:
@@ -40,6 +44,17 @@ def dropped(reason: str) -> float:
         REGISTRY.get_sample_value("shortwire_redirector_clicks_dropped_total", {"reason": reason})
         or 0.0
     )
+
+
+@contextmanager
+def no_larger_files_than(size: int) -> Iterator[None]:
+    """Have every `write` fail that goes beyond."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @given(payloads)
@@ -163,18 +178,119 @@ def test_full_of_sent_clicks_nothing_is_counted_as_dropped(tmp_path: Path):
 
 def test_a_disk_that_refuses_leaves_clicks_in_memory_and_no_half_line(tmp_path: Path):
     journal = open_journal(tmp_path)
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     journal.append([b"fits"])
-    size = segment_path(tmp_path, 1).stat().st_size
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size + 5, hard))
-    try:
+    with no_larger_files_than(journal.size() + 5):
         journal.append([b"does not fit"])
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     journal.append([b"fits again"])
 
     assert list(journal.unwritten) == [b"does not fit"]
     assert read_all(tmp_path)[:2] == ([b"fits", b"fits again"], 0)
+
+
+@given(st.lists(st.tuples(st.binary(max_size=300).map(bytes.hex), st.booleans())))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_tended_or_not_all_is_read_as_it_was_written(
+    tmp_path_factory: pytest.TempPathFactory, turns: list[tuple[str, bool]]
+):
+    folder = tmp_path_factory.mktemp("journal")
+    journal = open_journal(folder)
+    position, found = START, []
+    for text, is_tended in turns:
+        journal.append([text.encode()])
+        if is_tended:
+            asyncio.run(journal.tend())
+            lines, _, position = read_all(folder, position)
+            found += lines
+    lines, corrupt, _ = read_all(folder, position)
+    journal.close()
+
+    assert [*found, *lines] == [text.encode() for text, _ in turns]
+    assert corrupt == 0
+    assert sum(segment_path(folder, n).stat().st_size for n in segments(folder)) == journal.size()
+
+
+async def test_no_click_waits_for_the_disk_where_room_is_ready(tmp_path: Path):
+    """A `write` fails here: what is appended all the same was stored to memory."""
+    journal = open_journal(tmp_path, segment_bytes=100_000)
+    await journal.tend()
+    with no_larger_files_than(1):
+        for number in range(500):
+            journal.append([b"%d" % number])
+
+    assert not journal.unwritten
+    assert len(read_all(tmp_path)[0]) == 500
+    journal.close()
+
+
+async def test_a_full_segment_is_followed_by_the_one_that_is_ready(tmp_path: Path):
+    journal = open_journal(tmp_path, segment_bytes=100)
+    await journal.tend()
+    assert segments(tmp_path) == [1]
+    for number in range(3):
+        journal.append([b"%d" % number * 60])
+        await journal.tend()
+
+    assert read_all(tmp_path)[:2] == ([b"0" * 60, b"1" * 60, b"2" * 60], 0)
+    assert read_all(tmp_path)[2].segment == 2, "the one that is ready is not begun"
+    assert segments(tmp_path) == [1, 2, 3]
+    journal.close()
+    assert segments(tmp_path) == [1, 2]
+
+
+async def test_clicks_that_come_while_a_segment_is_made_ready_go_on_in_order(tmp_path: Path):
+    journal = open_journal(tmp_path, segment_bytes=50)
+    written: list[bytes] = []
+    for _ in range(20):
+        tending = asyncio.ensure_future(journal.tend())
+        while not tending.done():
+            written.append(b"%020d" % len(written))
+            journal.append(written[-1:])
+            await asyncio.sleep(0)
+        await tending
+    journal.close()
+
+    assert read_all(tmp_path)[:2] == (written, 0)
+    assert len(written) > 40
+    assert all(segment_path(tmp_path, number).stat().st_size for number in segments(tmp_path))
+
+
+async def test_room_that_a_killed_process_left_is_given_back(tmp_path: Path):
+    killed = open_journal(tmp_path)
+    await killed.tend()
+    killed.append([b"before"])
+    await killed.tend()
+    assert segments(tmp_path) == [1, 2]
+
+    following = open_journal(tmp_path)
+    assert (segments(tmp_path), following.size()) == ([1], killed.size())
+    following.append([b"after"])
+
+    assert read_all(tmp_path)[:2] == ([b"before", b"after"], 0)
+    following.close()
+
+
+@pytest.mark.parametrize("lacks", ["room", "populate"])
+async def test_where_room_cannot_be_made_ready_clicks_are_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lacks: str
+):
+    def refuse(*_: int) -> None:
+        raise OSError("no room")
+
+    if lacks == "room":
+        monkeypatch.setattr(os, "posix_fallocate", refuse)
+    else:
+        monkeypatch.setattr("redirector.segment.MADV_POPULATE_WRITE", 9999)
+    journal = open_journal(tmp_path)
+    await journal.tend()
+    with no_larger_files_than(40):
+        journal.append([b"fits"])
+        journal.append([b"does not fit, so that it was written"])
+
+    assert list(journal.unwritten) == [b"does not fit, so that it was written"]
+    assert read_all(tmp_path)[:2] == ([b"fits"], 0)
+    await journal.tend()
+    assert not journal.wants_tending()
+    journal.close()
 
 
 def test_memory_is_bounded_where_the_disk_stays_away(

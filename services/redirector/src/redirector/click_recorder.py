@@ -11,7 +11,7 @@ from redirector.click_encoder import ClickEncoder
 from redirector.click_frames import ClickFrames
 from redirector.click_sender import ClickSender
 from redirector.journal import Journal
-from redirector.journal_lines import Line
+from redirector.journal_lines import Line, Position
 from redirector.recent_lines import RecentLines
 from shared.errors import REDIS_ERRORS
 from shared.tasks import background
@@ -50,17 +50,22 @@ class ClickRecorder:
         self.encoder = ClickEncoder()
         self._has_clicks = asyncio.Event()
         self._has_clicks.set()  # a predecessor may have left some
+        self._wants_tending = asyncio.Event()
+        self._wants_tending.set()
 
     def record(self, clicks: Sequence[bytes]) -> None:
         """Write clicks to the journal; never waits and never fails."""
         self._journal.append(clicks)
         self._has_clicks.set()
+        if self._journal.wants_tending():
+            self._wants_tending.set()
         metrics.RECORDED.total += len(clicks)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Send, settle and adopt beside the block."""
+        """Tend the journal, send, settle and adopt beside the block."""
         async with (
+            background(self._tend(), name="journal.tend"),
             background(self._send(), name="clicks.send"),
             background(self._settle(), name="clicks.settle"),
             background(self._adopt(), name="clicks.adopt"),
@@ -81,6 +86,16 @@ class ClickRecorder:
         self._sender.close()
         if self._slot:
             self._slot.release()
+
+    async def _tend(self) -> None:
+        while True:
+            await self._wants_tending.wait()
+            self._wants_tending.clear()
+            try:
+                await self._journal.tend()
+            except OSError as error:
+                log.warning("journal.tend_retry", extra={"error": repr(error)})
+                await asyncio.sleep(SETTLE_SECONDS)
 
     async def _send(self) -> None:
         pause = RETRY_MIN_SECONDS
@@ -122,19 +137,27 @@ class ClickRecorder:
 
     async def _settle(self) -> None:
         while True:
+            written = self._journal.end
             await asyncio.sleep(SETTLE_SECONDS)
             try:
-                async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
-                    removed = await self._sender.settle()
-                for number in removed:
+                for number in await _settle(self._sender):
                     self._journal.forget(number)
-                await asyncio.to_thread(self._journal.sync)
             except REDIS_ERRORS as error:  # or the disk's, an OSError too
                 log.warning("journal.settle_retry", extra={"error": repr(error)})
+            await self._sync_unless_sent(written)
             self._has_clicks.set()  # the bus may have restarted
             metrics.JOURNAL_BYTES.set(self._journal.size())
             metrics.JOURNAL_UNSENT_BYTES.set(self._journal.unsent())
             metrics.UNWRITTEN_CLICKS.set(len(self._journal.unwritten))
+
+    async def _sync_unless_sent(self, written: Position) -> None:
+        """Sync what the bus, which syncs by itself, did not take within a second."""
+        self._journal.is_behind = self._sender.sent < written
+        if self._journal.is_behind:
+            try:
+                await self._journal.sync()
+            except OSError as error:
+                log.warning("journal.sync_retry", extra={"error": repr(error)})
 
     async def _adopt(self) -> None:
         """Send the journals of processes that are gone and will not come back."""
@@ -151,8 +174,7 @@ class ClickRecorder:
                     count = await sender.send_some()
                 await asyncio.sleep(ORPHAN_PAUSE_SECONDS if count else SETTLE_SECONDS)
                 if not count:
-                    async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
-                        await sender.settle()
+                    await _settle(sender)
             sender.clear()
             log.info("journal.adopted", extra={"slot": slot.folder.name})
         except REDIS_ERRORS as error:
@@ -160,6 +182,13 @@ class ClickRecorder:
         finally:
             sender.close()
             slot.release()
+
+
+async def _settle(sender: ClickSender) -> list[int]:
+    """Settle, and return the segments that were removed; raises Redis's errors and the disk's."""
+    async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
+        has_moved = await sender.settle()
+    return await asyncio.to_thread(sender.save_settled) if has_moved else []
 
 
 def _claim(parent: Path) -> slots.Slot | None:

@@ -53,8 +53,8 @@ class ClickSender:
             self.sent = batch.position
         return len(batch.lines)
 
-    async def settle(self) -> list[int]:
-        """Once a second: go back if the bus restarted, drop old segments, return their numbers."""
+    async def settle(self) -> bool:
+        """Once a second: go back if the bus restarted, and tell whether `settled` moved."""
         run_ids = await self._frames.run_ids()
         if self._run_ids is not None and self._run_ids != run_ids:
             log.warning("clicks.resend", extra={"since": RESEND_SECONDS})
@@ -68,7 +68,18 @@ class ClickSender:
             settled = self._history.popleft()[1]
             moved = moved or settled != self._settled
             self._settled = settled
-        return self._save_settled() if moved else []
+        return moved
+
+    def save_settled(self) -> list[int]:
+        """Note what is settled, drop segments before it, and return their numbers. For a thread."""
+        path = self._folder / SETTLED_NAME
+        draft = path.with_suffix(".draft")
+        draft.write_bytes(msgspec.json.encode(self._settled))
+        draft.replace(path)
+        done = [n for n in segments(self._folder) if n < self._settled.segment]
+        for number in done:
+            segment_path(self._folder, number).unlink(missing_ok=True)
+        return done
 
     def is_settled(self) -> bool:
         """Tell whether nothing is left to send, nor to keep for a restart of the bus."""
@@ -83,16 +94,6 @@ class ClickSender:
     def close(self) -> None:
         """Close the journal."""
         self._reader.close()
-
-    def _save_settled(self) -> list[int]:
-        path = self._folder / SETTLED_NAME
-        draft = path.with_suffix(".draft")
-        draft.write_bytes(msgspec.json.encode(self._settled))
-        draft.replace(path)
-        done = [n for n in segments(self._folder) if n < self._settled.segment]
-        for number in done:
-            segment_path(self._folder, number).unlink(missing_ok=True)
-        return done
 
 
 def _load_settled(folder: Path) -> Position:

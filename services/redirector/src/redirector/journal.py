@@ -1,11 +1,12 @@
 """Clicks on disk before their visitors are answered: append-only segments, bounded, checksummed.
 
-A `write` has reached the kernel when it returns, so a killed process loses nothing; only a power
-cut can, up to the last `sync`.
+What was appended is the kernel's, so a killed process loses nothing; only a power cut can, what
+neither the bus has nor a `sync` has written. Whatever waits for the disk is done by `tend`, in a
+thread: visitors would wait with the event loop.
 """
 
+import asyncio
 import logging
-import os
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,11 +21,14 @@ from redirector.journal_lines import (
     segments,
 )
 from redirector.recent_lines import RecentLines
+from redirector.segment import Segment, trim
 
 log = logging.getLogger(__name__)
 
 MAX_UNWRITTEN = 10_000  # clicks kept in memory while the disk refuses them
 LINE_BYTES = 16 << 10  # a reader takes in several at once
+MAX_CLOSING = 8  # full segments that wait for `tend`; beyond, clicks wait for the disk
+READY_BYTES = 4 << 20  # made ready ahead: more than comes while a disk keeps `tend` waiting
 
 
 def _lines(clicks: Sequence[bytes]) -> list[Line]:
@@ -57,13 +61,22 @@ class Journal:
         self._folder = folder
         self._max_bytes = max_bytes
         self._segment_bytes = segment_bytes
-        self._sizes = {n: segment_path(folder, n).stat().st_size for n in segments(folder)}
-        self._number = max(self._sizes, default=sent.segment)
-        self._descriptor = -1
-        self._size = 0
+        sizes = {number: trim(segment_path(folder, number)) for number in segments(folder)}
+        self._sizes = {number: size for number, size in sizes.items() if size}
+        self._last_number = max(self._sizes, default=sent.segment)
+        self._number = self._last_number
+        self._segment: Segment | None = None
+        self._prepared: tuple[int, Segment] | None = None  # what follows
+        self._closing: deque[Segment] = deque()
         self._is_refused = False
+        self.is_behind = False  # the bus lacks clicks of a second ago
         self.sent = sent  # what the bus has acknowledged
         self.unwritten: deque[bytes] = deque()
+
+    @property
+    def end(self) -> Position:
+        """Where the next click will stand, if it is in the same segment as the last."""
+        return Position(self._number, self._segment.size if self._segment else 0)
 
     def append(self, clicks: Sequence[bytes]) -> None:
         """Write clicks at once; where the disk refuses, keep them in memory."""
@@ -71,32 +84,29 @@ class Journal:
         encoded = [encode_line(line) for line in lines]
         content = b"".join(encoded)  # no copy of a single one
         try:
-            if self._descriptor < 0:
-                self._open_next()
-            written = os.write(self._descriptor, content)
-            if written < len(content):  # the disk is full: leave no half a line
-                os.ftruncate(self._descriptor, self._size)
-                raise OSError(f"{written} of {len(content)} bytes written")  # noqa: TRY301
+            segment = self._segment or self._open_next()
+            start = segment.size
+            segment.write(content)
         except OSError as error:
             self._keep_in_memory(clicks, error)
             return
         self._is_refused = False
         for line, raw in zip(lines, encoded, strict=True):
-            end = self._size + len(raw)
-            self._recent.add(self._number, self._size, end, line)
-            self._size = end
-        if self._size >= self._segment_bytes:
-            self._close_segment()
+            end = start + len(raw)
+            self._recent.add(self._number, start, end, line)
+            start = end
+        if start >= self._segment_bytes:
+            self._end_segment(segment)
 
     def size(self) -> int:
         """Return the bytes of all segments."""
-        return sum(self._sizes.values()) + self._size
+        return sum(self._sizes.values()) + (self._segment.size if self._segment else 0)
 
     def unsent(self) -> int:
         """Return the bytes behind what the bus has acknowledged."""
         sizes = dict(self._sizes)
-        if self._descriptor >= 0:
-            sizes[self._number] = self._size
+        if self._segment:
+            sizes[self._number] = self._segment.size
         unread = {number: size for number, size in sizes.items() if number >= self.sent.segment}
         return sum(unread.values()) - (self.sent.offset if self.sent.segment in unread else 0)
 
@@ -104,33 +114,65 @@ class Journal:
         """Take note that a sent segment was removed."""
         self._sizes.pop(number, None)
 
-    def sync(self) -> None:
-        """Make what was written survive a power cut; blocks, so call it in a thread."""
-        try:
-            duplicate = os.dup(self._descriptor)  # the segment may be closed meanwhile
-        except OSError:
-            return  # nothing is open
-        try:
-            os.fdatasync(duplicate)
-        finally:
-            os.close(duplicate)
+    def wants_tending(self) -> bool:
+        """Tell whether `tend` has something to do."""
+        return (
+            self._prepared is None
+            or bool(self._closing)
+            or (self._segment is not None and self._segment.lacks_room(READY_BYTES // 2))
+        )
+
+    async def tend(self) -> None:
+        """Make room ready before clicks come, and close what is full; one call at a time.
+
+        Raises `OSError` where the disk refuses: then the clicks themselves will try.
+        """
+        if self._segment:
+            await asyncio.to_thread(self._segment.make_ready, READY_BYTES)
+        for _ in range(len(self._closing)):
+            await asyncio.to_thread(_close, self._closing.popleft(), is_synced=self.is_behind)
+        if self._prepared is None:
+            number, segment = await asyncio.to_thread(self._new, self._next_number())
+            await asyncio.to_thread(segment.make_ready, READY_BYTES)
+            if number > self._number:
+                self._prepared = number, segment
+            else:  # clicks did not wait for it, and took the number after it
+                await asyncio.to_thread(segment.close)
+
+    async def sync(self) -> None:
+        """Make what was written survive a power cut."""
+        if self._segment:
+            await asyncio.to_thread(self._segment.sync)
+            await asyncio.to_thread(self._segment.make_ready, READY_BYTES)
 
     def close(self) -> None:
-        """Close the open segment."""
-        if self._descriptor >= 0:
-            self._close_segment()
+        """Close all segments; waits for the disk."""
+        if self._segment:
+            self._end_segment(self._segment)
+        while self._closing:
+            self._closing.popleft().close()
+        if self._prepared:
+            self._prepared[1].close()
+            self._prepared = None
 
-    def _open_next(self) -> None:
-        self._number += 1
-        path = segment_path(self._folder, self._number)
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        self._size = 0
+    def _open_next(self) -> Segment:
+        self._number, self._segment = self._prepared or self._new(self._next_number())
+        self._prepared = None
+        return self._segment
 
-    def _close_segment(self) -> None:
-        os.close(self._descriptor)
-        self._descriptor = -1
-        self._sizes[self._number] = self._size
-        self._size = 0
+    def _next_number(self) -> int:
+        self._last_number += 1
+        return self._last_number
+
+    def _new(self, number: int) -> tuple[int, Segment]:
+        return number, Segment(segment_path(self._folder, number), self._segment_bytes)
+
+    def _end_segment(self, segment: Segment) -> None:
+        if len(self._closing) == MAX_CLOSING:
+            self._closing.popleft().close()
+        self._closing.append(segment)
+        self._segment = None
+        self._sizes[self._number] = segment.size
         while self.size() > self._max_bytes - self._segment_bytes and len(self._sizes) > 1:
             self._remove_oldest()
 
@@ -156,3 +198,9 @@ class Journal:
             metrics.CLICKS_DROPPED.labels("memory_full").inc(excess)
             for _ in range(excess):
                 self.unwritten.popleft()
+
+
+def _close(segment: Segment, *, is_synced: bool) -> None:
+    if is_synced:
+        segment.sync()
+    segment.close()

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from redirector.journal_lines import Batch, Position, decode_line, segment_path, segments
+from redirector.segment import UNWRITTEN
 
 READ_BYTES = 256 << 10  # of one read, and so of a frame; a line is far shorter
 
@@ -23,14 +24,15 @@ class JournalReader:
             chunk = self._chunk(position)
             if chunk:
                 return _split(chunk, position)
-            following = [n for n in segments(self._folder) if n > position.segment]
-            if not following:
+            later = [n for n in segments(self._folder) if n > position.segment]
+            following = next(filter(self._is_begun, later), None)
+            if following is None:
                 return Batch([], position)
             # The writer may have appended between our read and its closing of the segment.
             chunk = self._chunk(position)
             if chunk:
                 return _split(chunk, position)
-            position = Position(following[0], 0)
+            position = Position(following, 0)
 
     def close(self) -> None:
         """Close the open segment."""
@@ -48,7 +50,15 @@ class JournalReader:
             except FileNotFoundError:
                 return b""
             self._number = position.segment
-        return os.pread(self._descriptor, READ_BYTES, position.offset)
+        return os.pread(self._descriptor, READ_BYTES, position.offset).partition(UNWRITTEN)[0]
+
+    def _is_begun(self, number: int) -> bool:
+        """Tell whether something was written to it, for which it may only have been made ready."""
+        try:
+            with segment_path(self._folder, number).open("rb") as file:
+                return file.read(1) not in {b"", UNWRITTEN}
+        except FileNotFoundError:
+            return False
 
 
 def _split(chunk: bytes, start: Position) -> Batch:
