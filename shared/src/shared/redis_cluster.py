@@ -153,8 +153,10 @@ class RedisCluster(Redis):
             address = self._add(nodes["primary"])
             holders[first : last + 1] = [address] * (last + 1 - first)
         self._holders = holders
-        for address in set(self._nodes) - set(holders) - set(self._seeds):
-            await self._nodes.pop(address).aclose()
+        # All before the first wait: one that is named again meanwhile gets a client of its own.
+        gone = [self._nodes.pop(each) for each in {*self._nodes} - {*holders} - {*self._seeds}]
+        for node in gone:
+            await node.aclose()
 
     def _add(self, address: Address) -> Address:
         if address not in self._nodes:

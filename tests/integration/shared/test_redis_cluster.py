@@ -11,7 +11,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import MaxConnectionsError, MovedError, RedisError
 
 from shared import redis_client, settings
-from shared.redis_cluster import slot_of
+from shared.redis_cluster import RedisCluster, slot_of
 from shared.streams import Entries
 from tests.integration.redirector.conftest import eventually
 from tests.redis_cluster import NODES, LocalCluster, command
@@ -117,6 +117,27 @@ async def test_a_pipeline_to_a_moved_slot_goes_right_the_next_time(
     finally:
         await cluster.move(slot(key), 1, 0)
         await cluster.whole()
+
+
+async def test_a_node_that_is_named_again_while_others_leave_is_kept(cluster: LocalCluster) -> None:
+    first, *others = cluster.ports
+    url = cluster.url.rpartition("@")[0] + f"@127.0.0.1:{first}"
+    async with redis_client.connect(url, name="tests", max_connections=1, timeout=2) as client:
+        assert isinstance(client, RedisCluster)
+        for number in range(NODES):
+            await client.get(cluster.key_of(number))
+
+        leaving = asyncio.ensure_future(
+            client._take({(0, 16_383): {"primary": ("127.0.0.1", first)}})
+        )
+        await asyncio.sleep(0)  # the first connection is being closed
+        for number, port in enumerate(others, 1):
+            moved = MovedError(f"{slot(cluster.key_of(number))} 127.0.0.1:{port}")
+            client.note_move(("127.0.0.1", first), moved)
+        await leaving
+
+        for number in range(NODES):
+            assert await client.get(cluster.key_of(number)) is None
 
 
 async def increment(client: Redis, key: str) -> list[int]:
