@@ -178,7 +178,7 @@ async def read_url(request: Request[State]) -> Response:
     return _shown(link)
 
 
-@operation(
+changing = operation(
     Url,
     example=HELLO,
     headers=("ETag",),
@@ -186,6 +186,9 @@ async def read_url(request: Request[State]) -> Response:
     is_conditional=True,
     errors=(Conflict,),
 )
+
+
+@changing
 async def update_url(request: Request[State]) -> Response:
     """Change what is given of a URL; null takes an option back."""
     url_id = path_id(request, "url_id", MISSING)
@@ -204,14 +207,7 @@ async def update_url(request: Request[State]) -> Response:
     return _shown(link)
 
 
-@operation(
-    Url,
-    example=HELLO,
-    headers=("ETag",),
-    body=CHANGES,
-    is_conditional=True,
-    errors=(Conflict,),
-)
+@changing
 async def patch_url(request: Request[State]) -> Response:
     """Change what is given of a URL; the same as `PUT`."""
     return await update_url.handler(request)
