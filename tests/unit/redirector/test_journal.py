@@ -1,6 +1,7 @@
 import asyncio
 import os
 import resource
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from redirector.journal import LINE_BYTES, Journal
 from redirector.journal_lines import Line, Position, segment_path, segments
 from redirector.journal_reader import JournalReader
 from redirector.recent_lines import RecentLines
+from redirector.segment import Segment
 
 START = Position(0, 0)
 payloads = st.lists(st.binary(min_size=1, max_size=300).filter(lambda b: not {*b"\n\0"} & {*b}))
@@ -235,6 +237,35 @@ async def test_a_full_segment_is_followed_by_the_one_that_is_ready(tmp_path: Pat
     assert segments(tmp_path) == [1, 2, 3]
     journal.close()
     assert segments(tmp_path) == [1, 2]
+
+
+async def test_a_segment_that_is_filled_while_it_is_synced_is_closed_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    began, go_on = threading.Event(), threading.Event()
+    sync = Segment.sync
+
+    def slow(segment: Segment) -> None:
+        began.set()
+        assert go_on.wait(5)
+        sync(segment)
+
+    monkeypatch.setattr(Segment, "sync", slow)
+    journal = open_journal(tmp_path)
+    journal.append([b"first"])
+    syncing = asyncio.ensure_future(journal.sync())
+    assert await asyncio.to_thread(began.wait, 5)
+    journal.append([b"x" * 1000])
+    tending = asyncio.ensure_future(journal.tend())
+    await asyncio.sleep(0.05)  # it would have closed the segment
+    go_on.set()
+
+    await syncing
+    await tending
+
+    journal.append([b"last"])
+    assert read_all(tmp_path)[:2] == ([b"first", b"x" * 1000, b"last"], 0)
+    journal.close()
 
 
 async def test_clicks_that_come_while_a_segment_is_made_ready_go_on_in_order(tmp_path: Path):

@@ -68,6 +68,7 @@ class Journal:
         self._segment: Segment | None = None
         self._prepared: tuple[int, Segment] | None = None  # what follows
         self._closing: deque[Segment] = deque()
+        self._disk = asyncio.Lock()  # `tend` must not close what is being synced
         self._is_refused = False
         self.is_behind = False  # the bus lacks clicks of a second ago
         self.sent = sent  # what the bus has acknowledged
@@ -123,10 +124,24 @@ class Journal:
         )
 
     async def tend(self) -> None:
-        """Make room ready before clicks come, and close what is full; one call at a time.
+        """Make room ready before clicks come, and close what is full.
 
         Raises `OSError` where the disk refuses: then the clicks themselves will try.
         """
+        async with self._disk:
+            await self._tend()
+
+    async def sync(self) -> None:
+        """Make what was written survive a power cut; raises `OSError` where the disk refuses."""
+        async with self._disk:
+            segment = self._segment
+            if segment is None:
+                return
+            await asyncio.to_thread(segment.sync)
+            if segment is self._segment:  # it may have been filled meanwhile
+                await asyncio.to_thread(segment.make_ready, READY_BYTES)
+
+    async def _tend(self) -> None:
         if self._segment:
             await asyncio.to_thread(self._segment.make_ready, READY_BYTES)
         for _ in range(len(self._closing)):
@@ -138,12 +153,6 @@ class Journal:
                 self._prepared = number, segment
             else:  # clicks did not wait for it, and took the number after it
                 await asyncio.to_thread(segment.close)
-
-    async def sync(self) -> None:
-        """Make what was written survive a power cut."""
-        if self._segment:
-            await asyncio.to_thread(self._segment.sync)
-            await asyncio.to_thread(self._segment.make_ready, READY_BYTES)
 
     def close(self) -> None:
         """Close all segments; waits for the disk."""

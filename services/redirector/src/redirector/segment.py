@@ -61,7 +61,10 @@ class Segment:
         end = min(self.size + ahead, self._room)
         if self._map is None or end <= first:
             return
-        address = ctypes.addressof(ctypes.c_char.from_buffer(self._map)) + first
+        try:
+            address = ctypes.addressof(ctypes.c_char.from_buffer(self._map)) + first
+        except ValueError:  # filled and closed before this thread began
+            return
         if _LIBRARY.madvise(address, end - first, MADV_POPULATE_WRITE) == 0:
             self._ready = max(end, self._ready)
         else:
