@@ -239,6 +239,15 @@ async def test_a_full_segment_is_followed_by_the_one_that_is_ready(tmp_path: Pat
     assert segments(tmp_path) == [1, 2]
 
 
+@pytest.mark.parametrize("length", [10, 1000])
+def test_the_end_is_behind_all_clicks_also_of_a_full_segment(tmp_path: Path, length: int):
+    journal = open_journal(tmp_path)
+    journal.append([b"x" * length])
+
+    assert journal.end == read_all(tmp_path)[2] > Position(1, length)
+    journal.close()
+
+
 async def test_a_segment_that_is_filled_while_it_is_synced_is_closed_afterwards(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -76,8 +76,9 @@ class Journal:
 
     @property
     def end(self) -> Position:
-        """Where the next click will stand, if it is in the same segment as the last."""
-        return Position(self._number, self._segment.size if self._segment else 0)
+        """The position behind all clicks."""
+        size = self._segment.size if self._segment else self._sizes.get(self._number, 0)
+        return Position(self._number, size)
 
     def append(self, clicks: Sequence[bytes]) -> None:
         """Write clicks at once; where the disk refuses, keep them in memory."""
