@@ -162,7 +162,7 @@ def test_a_method_the_gateway_refuses_names_those_it_knows(gateway_port: int):
     answer = ask(gateway_port, "/abc123", method="TRACE")
 
     assert (answer.status, answer.json()) == (405, {"error": "Method not allowed"})
-    assert answer.all("allow") == ["GET, HEAD, POST, PUT, DELETE"]
+    assert answer.all("allow") == ["GET, HEAD, POST, PUT, PATCH, DELETE"]
 
 
 def test_what_a_service_answers_is_passed_on(gateway_port: int):
