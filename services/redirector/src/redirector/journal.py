@@ -211,6 +211,8 @@ class Journal:
 
 
 def _close(segment: Segment, *, is_synced: bool) -> None:
-    if is_synced:
-        segment.sync()
-    segment.close()
+    try:
+        if is_synced:
+            segment.sync()
+    finally:
+        segment.close()

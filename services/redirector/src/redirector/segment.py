@@ -78,8 +78,10 @@ class Segment:
         """Give back the room that was not used, all of it with the file; waits for the disk."""
         if self._map is not None:
             self._map.close()
-        os.ftruncate(self._descriptor, self.size)
-        os.close(self._descriptor)
+        try:
+            os.ftruncate(self._descriptor, self.size)
+        finally:
+            os.close(self._descriptor)
         if not self.size:
             self.path.unlink(missing_ok=True)
 
@@ -95,6 +97,11 @@ def _map(descriptor: int, room: int) -> mmap.mmap | None:
 
 def trim(path: Path) -> int:
     """Give back the room that a process which is gone did not use; return the bytes it did."""
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(size - 1, 0))
+        if file.read(1) not in {b"", UNWRITTEN}:  # as most are: closed by their process
+            return size
     content = path.read_bytes()
     size = len(content.rstrip(UNWRITTEN))
     if not size:
