@@ -10,7 +10,7 @@ from event_ingest import consumer as consumer_module
 from event_ingest import keeper
 from event_ingest.consumer import TooManyDeadLetters
 from event_ingest.replay_dead import replay
-from shared import streams
+from shared import consumer_groups, streams
 from shared.postgres import Pool
 from tests import log_lines
 from tests.integration.event_ingest.conftest import (
@@ -309,8 +309,9 @@ async def test_trimming_leaves_what_any_group_has_not_acknowledged(
 
 
 async def test_a_silent_consumer_is_removed_only_with_nothing_pending(
-    bus: Redis, consumers: Consumers
+    bus: Redis, consumers: Consumers, monkeypatch: pytest.MonkeyPatch
 ):
+    monkeypatch.setattr(consumer_groups, "GONE_MS", 1)
     await publish(bus, [click()])
     busy = consumers.group("busy")
     await busy.ensure()
@@ -318,7 +319,7 @@ async def test_a_silent_consumer_is_removed_only_with_nothing_pending(
     await consumers.group("idle").read_own(b"0", 1)
     await asyncio.sleep(0.01)
 
-    await keeper.remove_idle_consumers(bus, streams.CLICKS, idle_ms=1)
+    await consumer_groups.remove_gone(bus, streams.CLICKS, streams.INGEST_GROUP)
 
     left = await bus.xinfo_consumers(streams.CLICKS, streams.INGEST_GROUP)
     assert [consumer["name"] for consumer in left] == [b"busy"]

@@ -18,9 +18,11 @@ import pytest
 from aiohttp import web
 from redis.asyncio import Redis
 
-from shared import streams
+from management import webhook_feed
+from shared import consumer_groups, streams
 from shared.events import Click, encoder
 from shared.postgres import Pool
+from shared.tasks import background
 from tests.conftest import database_url
 from tests.integration.management.conftest import Api, Start
 from tests.integration.management.test_live import NESTED, NOT_UTF8
@@ -451,3 +453,21 @@ async def test_the_secret_is_shown_once(api: Api):
 
     assert hook["secret"].startswith("whsec_")
     assert all("secret" not in each for each in shown)
+
+
+async def test_the_consumer_of_a_process_that_is_gone_is_forgotten(
+    bus: Redis, pool: Pool, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(consumer_groups, "GONE_MS", 1)
+    await bus.xgroup_create(streams.LINKS, webhook_feed.GROUP, id="0", mkstream=True)
+    await bus.xgroup_createconsumer(streams.LINKS, webhook_feed.GROUP, "gone")
+    await asyncio.sleep(0.01)
+    feed = webhook_feed.Feed(streams.LINKS, webhook_feed.link_messages, bus, pool, "here")
+
+    async with background(feed.run(), name="feed"):
+        await eventually(lambda: _is_forgotten(bus, b"gone"))
+
+
+async def _is_forgotten(bus: Redis, consumer: bytes) -> bool:
+    known = await bus.xinfo_consumers(streams.LINKS, webhook_feed.GROUP)
+    return consumer not in {each["name"] for each in known}

@@ -10,7 +10,7 @@ from redis.exceptions import OutOfMemoryError
 
 from event_ingest import click_repository, metrics
 from event_ingest.consumer_group import order
-from shared import streams
+from shared import consumer_groups, streams
 from shared.errors import OPERATIONAL_ERRORS, REDIS_ERRORS
 from shared.postgres import Pool
 
@@ -19,26 +19,9 @@ log = logging.getLogger(__name__)
 KEEP_SECONDS = 5.0
 TURN_KEY = "ingest:keeper"
 TURN_MS = 4_000  # below KEEP_SECONDS: whoever comes first in a round has the turn
-IDLE_MS = 600_000  # a consumer silent for so long, with nothing pending, is gone
 TAIL_SECONDS = 60.0  # acknowledged entries are kept so long for who joins late
 PARTITIONS_SECONDS = 3600.0
 PARTITIONS_RETRY_SECONDS = 5.0
-
-# One step, or the consumer could be given entries between the look and the removal, and
-# XGROUP DELCONSUMER throws what is pending away.
-REMOVE_IDLE_CONSUMERS = """
-local removed = 0
-for _, raw in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
-  local info = {}
-  for i = 1, #raw, 2 do info[raw[i]] = raw[i + 1] end
-  if info.pending == 0 and info.idle > tonumber(ARGV[2]) then
-    redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], info.name)
-    removed = removed + 1
-  end
-end
-return removed
-"""
-
 
 MEASURED_ENTRIES = 1_000  # Redis 6.2 tells no lag: count up to so many; enough to raise an alarm
 # In the server, some at a time: an entry may hold a quarter of a megabyte.
@@ -61,14 +44,9 @@ async def keep_stream(bus: Redis, stream: str) -> None:
             await measure(bus, stream)
             if await has_turn(bus, stream):
                 await trim(bus, stream)
-                await remove_idle_consumers(bus, stream)
+                await consumer_groups.remove_gone(bus, stream, streams.INGEST_GROUP)
         except REDIS_ERRORS as error:
             log.warning("keeper.retry", extra={"stream": stream, "error": repr(error)})
-
-
-async def remove_idle_consumers(bus: Redis, stream: str, idle_ms: int = IDLE_MS) -> None:
-    """Remove consumers that have been silent for so long and hold nothing."""
-    await bus.eval(REMOVE_IDLE_CONSUMERS, 1, stream, streams.INGEST_GROUP, str(idle_ms))
 
 
 async def has_turn(bus: Redis, stream: str) -> bool:

@@ -13,7 +13,7 @@ from redis.exceptions import ResponseError
 from management import webhook_metrics, webhook_repository
 from management.connections import connection, transaction
 from management.webhook_messages import Message, of_clicks, of_link
-from shared import streams
+from shared import consumer_groups, streams
 from shared.errors import (
     DATABASE_UNAVAILABLE,
     REDIS_UNAVAILABLE,
@@ -138,6 +138,7 @@ class Feed:
         reply = await self._bus.xautoclaim(
             self._stream, GROUP, self._consumer, min_idle_time=CLAIM_IDLE_MS, count=50
         )
+        await consumer_groups.remove_gone(self._bus, self._stream, GROUP)
         # Redis 6.2 returns (None, None) for entries that were trimmed; newer ones leave them out.
         return [(entry_id, fields) for entry_id, fields in reply[1] if entry_id is not None]
 
