@@ -11,6 +11,7 @@ from bench.contenders import Contender
 from bench.installation import Installation
 from bench.links import WARM
 from bench.medians import figure, quantile, ratios
+from bench.open_loop import Latencies
 from bench.rounds import Say
 from bench.settings import Settings
 
@@ -18,7 +19,7 @@ SHARES = (0.25, 0.5, 0.75)  # of the redirector's peak
 JUDGED_SHARE = 0.5
 QUANTILES = {"p50": 0.5, "p99": 0.99, "p99.9": 0.999}
 GOAL = 2.0
-MAX_ROUNDS = 3  # six turns each
+WARM_UP_RATE, WARM_UP_SECONDS = 5_000.0, 1.0  # what comes first of all is another figure
 NAMES = ("nginx", "redirector")
 
 
@@ -38,13 +39,14 @@ def measure(installation: Installation, settings: Settings, say: Say) -> None:
     peak = _peak(installation, both[1], settings)
     say(f"the redirector's peak is {peak:,.0f}/s")
     responses = []
-    rounds = min(MAX_ROUNDS, settings.rounds)
-    for number in range(1, rounds + 1):
+    for contender in both:
+        _answers(installation, contender, WARM_UP_RATE, WARM_UP_SECONDS)
+    for number in range(1, settings.rounds + 1):
         for share in SHARES:
             for contender in both:
                 responses.append(_turn(installation, contender, share, peak, settings.seconds))
                 asyncio.run(wait_until_stored(installation.stack.bus.url))
-                say(f"latency {number} of {rounds}: {contender.name} at {share:.0%}")
+                say(f"latency {number} of {settings.rounds}: {contender.name} at {share:.0%}")
     _show(responses)
     judged = [_p99(responses, name, JUDGED_SHARE) for name in reversed(NAMES)]
     what = "redirector's p99 at half of its peak ÷ Nginx's at the same rate"
@@ -69,9 +71,8 @@ def _peak(installation: Installation, redirector: Contender, settings: Settings)
 def _turn(
     installation: Installation, contender: Contender, share: float, peak: float, seconds: float
 ) -> Response:
-    port, rate = int(contender.url.rpartition(":")[2]), peak * share
-    with installation.paused_ingest():
-        answers = open_loop.send(port, f"/{WARM}", rate=rate, seconds=seconds)
+    rate = peak * share
+    answers = _answers(installation, contender, rate, seconds)
     times = {
         name: quantile(answers.seconds, level) * 1000 if answers.seconds else 0.0
         for name, level in QUANTILES.items()
@@ -83,6 +84,14 @@ def _turn(
         refused=answers.refused,
         milliseconds=times,
     )
+
+
+def _answers(
+    installation: Installation, contender: Contender, rate: float, seconds: float
+) -> Latencies:
+    port = int(contender.url.rpartition(":")[2])
+    with installation.paused_ingest():
+        return open_loop.send(port, f"/{WARM}", rate=rate, seconds=seconds)
 
 
 def _p99(responses: Sequence[Response], name: str, share: float) -> list[float]:
