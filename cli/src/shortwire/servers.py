@@ -44,6 +44,8 @@ BUS_SETTINGS = {
     "maxmemory-policy": "noeviction",
     "appendonly": "yes",
     "appendfsync": "everysec",
+    # A viral link writes 64 MB, the default, in seconds, and each rewrite takes a core.
+    "auto-aof-rewrite-min-size": "512mb",
 }
 
 
