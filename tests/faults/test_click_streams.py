@@ -3,6 +3,7 @@
 import asyncio
 import random
 import signal
+from functools import partial
 from typing import cast
 
 from redis.asyncio import Redis
@@ -20,6 +21,10 @@ NAMES = streams.click_streams(3)
 
 async def is_all_stored(pool: Pool, bus: Redis, count: int) -> bool:
     return await stored(pool) == (count, count) and not await left(bus)
+
+
+async def is_being_read(bus: Redis, name: str) -> bool:
+    return bool(await bus.xinfo_groups(name))
 
 
 async def left(bus: Redis) -> int:
@@ -94,6 +99,8 @@ async def test_told_to_stop_it_finishes_the_batches_of_all_streams(
     async with run() as process:
         for name in NAMES:
             await publish(bus, [click() for _ in range(2000)], frames=100, stream=name)
+        for name in NAMES:
+            await until(partial(is_being_read, bus, name))
         await until(lambda: pool.fetchval("SELECT count(*) > 0 FROM events"))
 
         process.send_signal(signal.SIGTERM)

@@ -130,7 +130,8 @@ class Resource:
             principal.require_method(request.method)
             request.scope["principal"] = principal
             actors.act_as(Actor(principal.user_id, principal.key_id, request.scope["request_id"]))
-        if any("\0" in part for part in request.path_params.values()):
+        names = [part for key, part in request.path_params.items() if not key.endswith("id")]
+        if any("\0" in name for name in names):
             raise NotFound("Not found")  # nor can PostgreSQL look for it
         return await handler(request)
 

@@ -332,9 +332,10 @@ async def touch(connection: Connection, url_id: int) -> VersionedUrl:
 
 
 TRASH = f"""
+    WITH now AS MATERIALIZED (SELECT clock_timestamp() AS moment)
     UPDATE urls
-       SET deleted_at = clock_timestamp(), updated_at = clock_timestamp(),
-           version = nextval('url_version_seq')
+       SET deleted_at = now.moment, updated_at = now.moment, version = nextval('url_version_seq')
+      FROM now
      WHERE id = ANY($1)
     RETURNING {_COLUMNS}
 """  # noqa: S608
