@@ -18,7 +18,8 @@ class Settings(settings.Settings, frozen=True, kw_only=True):
     port: Port = 8080
     bind: str = "127.0.0.1"
     data_dir: Path = Path(".data")
-    public_url: str = ""  # where visitors reach the gateway; empty: derived from `bind` and `port`
+    # Where visitors reach the gateway; empty: derived from `bind` and `port`.
+    public_url: settings.WebAddress = ""
     auth: Literal["open", "required"] = "required"
     cors_origins: str = ""  # of other sites' pages that may call the API, with commas between
     redirectors: Processes = 1

@@ -3,13 +3,26 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar, get_args, get_origin
 
 import msgspec
 
 from shared import streams
 
-RedisURL = Annotated[str, msgspec.Meta(pattern=r"\A(redis|rediss|unix|rediss?\+cluster)://")]
+RedisURL = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"\A(redis|rediss|unix|rediss?\+cluster)://",
+        description="an address like redis://host:6379/0",
+    ),
+]
+WebAddress = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"\A(https?://[^\s/?#]+(/[^\s?#]*)?)?\Z",
+        description="an address like https://go.example.com",
+    ),
+]
 ClickStreams = Annotated[int, msgspec.Meta(ge=1, le=streams.MAX_CLICK_STREAMS)]
 
 
@@ -38,7 +51,20 @@ def load(kind: type[AnySettings], environ: Mapping[str, str] = os.environ) -> An
     try:
         return msgspec.convert(values, kind, strict=False, dec_hook=_from_text)
     except msgspec.ValidationError as error:
-        raise SystemExit(f"Wrong setting: {error}") from None
+        raise SystemExit(f"Wrong setting: {error}{_wanted(kind, str(error))}") from None
+
+
+def _wanted(kind: type[Settings], error: str) -> str:
+    """Return the words, or the form, that the setting which `error` names may have, if known."""
+    name = error.rpartition("$.")[2].rstrip("`")
+    for field in msgspec.structs.fields(kind):
+        if field.encode_name == name and get_origin(field.type) is Literal:
+            return f": one of {', '.join(get_args(field.type))}"
+        if field.encode_name == name and get_origin(field.type) is Annotated:
+            return "".join(
+                f": {meta.description}" for meta in get_args(field.type)[1:] if meta.description
+            )
+    return ""
 
 
 def _from_text(kind: type[object], value: object) -> object:

@@ -25,7 +25,7 @@ class Settings(request_log.Settings, frozen=True, kw_only=True):
     port: Port = 8001
     metrics_host: str = "127.0.0.1"
     metrics_port: Port = 9101
-    public_url: str = "http://localhost:8080"
+    public_url: settings.WebAddress = "http://localhost:8080"
     auth: Literal["required", "open"] = "required"
     key_rate: Rate = 100
     address_rate: Rate = 100
