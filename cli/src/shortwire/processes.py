@@ -111,6 +111,7 @@ class Child:
         self.log_path = log_path
         self.started_at = time.monotonic()
         with log_path.open("ab") as log:
+            self._log_began_at = log.tell()
             self.process = subprocess.Popen(
                 wrap(program.argv, program.stop_signal),
                 env=environment(program.environ),
@@ -144,8 +145,13 @@ class Child:
         return False
 
     def last_words(self) -> str:
-        """Return the end of the log, and where to find the whole."""
-        lines = self.log_path.read_text(errors="replace").strip().splitlines()[-LOG_TAIL_LINES:]
+        """Return the end of what this process wrote, and where to find the whole log."""
+        with self.log_path.open("rb") as log:
+            if log.seek(0, os.SEEK_END) < self._log_began_at:
+                self._log_began_at = 0  # it was trimmed meanwhile
+            log.seek(self._log_began_at)
+            written = log.read().decode(errors="replace")
+        lines = written.strip().splitlines()[-LOG_TAIL_LINES:]
         return " | ".join(lines) + f" (log: {self.log_path})"
 
     def stop(self) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from shortwire import supervisor
-from shortwire.processes import Program, StartError
+from shortwire.processes import Child, Program, StartError
 from shortwire.supervisor import Supervisor
 
 
@@ -51,6 +51,28 @@ def test_a_program_that_keeps_ending_is_said_with_its_last_words(
     assert said[:2] == ["sick ended with exit code 3; starting it again."] * 2
     assert "sick keeps ending (ended with exit code 3); next try in 0.0 s: " in said[2]
     assert "no luck" in said[2]
+
+
+def test_last_words_are_of_this_process_not_of_one_before(tmp_path: Path):
+    (tmp_path / "new.log").write_text("what was wrong yesterday\n")
+    never = Program(
+        name="new", argv=[sys.executable, "-c", "print('today')"], is_ready=lambda: False
+    )
+
+    with pytest.raises(StartError) as ended:
+        Supervisor(tmp_path, [], print).start([never], no_pause)
+
+    assert "new ended at once: today (log:" in str(ended.value)
+
+
+def test_last_words_are_found_in_a_log_that_was_trimmed_meanwhile(tmp_path: Path):
+    (tmp_path / "new.log").write_text("what was wrong yesterday\n")
+    child = Child(program("new", "pass"), tmp_path / "new.log")
+    child.stop()
+
+    (tmp_path / "new.log").write_text("today\n")
+
+    assert child.last_words().startswith("today (log:")
 
 
 ENDING = """
