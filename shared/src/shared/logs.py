@@ -14,6 +14,7 @@ MAX_CHARACTERS = 512  # of a text in a line
 MAX_TRACEBACK_CHARACTERS = 16_384
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_LEFT_OUT = _STANDARD | {"color_message"}  # uvicorn's text once more, for a terminal
 # Passwords in addresses of stores, and the secret part of our keys.
 _SECRETS = re.compile(r"(://[^:/@\s]*:)[^/@\s]+(?=@)|(\bsw_[0-9a-f]{12}_)[\w-]+")
 # What JSON leaves as it is, and a terminal or a viewer takes for a command or the end of a line.
@@ -32,7 +33,7 @@ class JSONFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as one line."""
-        extra = {key: value for key, value in vars(record).items() if key not in _STANDARD}
+        extra = {key: value for key, value in vars(record).items() if key not in _LEFT_OUT}
         line = {
             **checkpoints.identity(),
             **extra,

@@ -32,6 +32,10 @@ def test_no_input_makes_a_second_line_or_moves_a_cursor(text: str):
     assert json.loads(written)["service"] == "tests"
 
 
+def test_what_a_library_wrote_for_a_terminal_is_left_out():
+    assert "color_message" not in json.loads(line(color_message="\x1b[36mx\x1b[0m"))
+
+
 def test_a_fact_cannot_take_the_place_of_what_every_line_tells():
     decoded = json.loads(line("true", level=logging.ERROR, event="false", at="never", service="x"))
 
