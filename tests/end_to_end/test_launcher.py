@@ -158,6 +158,41 @@ def test_a_wrong_setting_is_named(tmp_path: Path):
     assert launcher.printed() == "Wrong setting: Expected `int`, got `str` - at `$.PORT`\n"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["forget", "--address", "here"], "argument --address: here must be an IP address"),
+        (["forget", "--before", "May"], "argument --before: May must be a day like 2026-04-03"),
+        (["replay-dead", "--bus", "redis://127.0.0.1:1"], "The bus did not do it: Error 111"),
+        (["migrate", "--database", "nowhere"], "PostgreSQL can't be reached: invalid DSN"),
+    ],
+)
+def test_what_a_command_cannot_do_is_said_in_a_sentence(arguments: list[str], sentence: str):
+    environ = {"POSTGRES_DSN": "postgres://127.0.0.1:1/none"}
+    command = [sys.executable, "-m", "shortwire", *arguments]
+
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+
+    assert done.returncode != 0
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_database_that_is_none_is_said(launch: Launch):
+    sentence = refused(launch(POSTGRES_URL="nowhere"))
+
+    assert "shared.migrate failed: PostgreSQL can't be reached: invalid DSN" in sentence
+
+
+@pytest.mark.parametrize("option", ["-h", "--help", "--version"])
+def test_the_command_tells_of_itself(option: str):
+    done = subprocess.run(
+        [sys.executable, "-m", "shortwire", option], capture_output=True, text=True, check=True
+    )
+
+    assert "Shortwire" in done.stdout
+
+
 def test_the_command_says_what_it_can_do():
     done = subprocess.run(
         [sys.executable, "-m", "shortwire", "--help"], capture_output=True, text=True, check=True

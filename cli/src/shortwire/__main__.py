@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -12,8 +13,8 @@ import msgspec
 import typer
 from rich.progress import Progress, TaskID
 
+from shared import logs, settings
 from shared import migrate as schema
-from shared import settings
 from shortwire import importer, local_stack, stack_file, status_view
 from shortwire.import_repository import EVENTS, URLS, USERS, Table
 from shortwire.import_rows import BadFile, Column
@@ -23,8 +24,8 @@ from shortwire.settings import Settings
 from shortwire.stack_file import Stack
 
 app = typer.Typer(
-    help="Shortwire, a self-hosted URL shortener.",
     no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     add_completion=False,
     pretty_exceptions_enable=False,
 )
@@ -37,6 +38,23 @@ def say(line: str) -> None:
     except OSError:
         # Python would try once more at its end; https://docs.python.org/3/library/signal.html
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _version(*, wanted: bool) -> None:
+    if wanted:
+        say(f"Shortwire {metadata.version('shortwire-cli')}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    *,
+    _: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print it, and end."),
+    ] = False,
+) -> None:
+    """Shortwire, a self-hosted URL shortener."""
 
 
 def fail(sentence: str) -> typer.Exit:
@@ -75,7 +93,9 @@ def run() -> None:
 
     EVENTS_RETENTION_DAYS: for how many days events are kept; without it for ever.
 
-    PUBLIC_URL, LOG_LEVEL (INFO).
+    PUBLIC_URL: where visitors reach it, like https://go.example.com.
+
+    LOG_LEVEL (INFO), LOG_RATIO, LOG_SLOW_MS: what gets a line of log.
 
     OTEL_EXPORTER_OTLP_ENDPOINT, TRACE_SAMPLE_RATIO (0.01): traces, by OTLP over gRPC.
 
@@ -138,6 +158,7 @@ def running_database() -> str:
 def migrate(database: Database = None) -> None:
     """Bring the schema up to date; repeating it changes nothing."""
     dsn = database or running_database()
+    logs.configure("migrate")  # tells what is waited for
     try:
         applied = asyncio.run(schema.run(schema.Settings(postgres_dsn=dsn)))
     except importer.CONNECT_ERRORS as error:
@@ -151,22 +172,24 @@ def become(module: str, arguments: Sequence[str], environ: Mapping[str, str]) ->
     os.execve(command[0], command, {**os.environ, **environ})  # noqa: S606 - our own module
 
 
+def _asks_help(context: typer.Context) -> bool:
+    return not {"-h", "--help"}.isdisjoint(context.args)
+
+
 PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 
 @app.command(context_settings=PASSED_ON, add_help_option=False)  # the module's own --help
 def keys(context: typer.Context, database: Database = None) -> None:
     """Make, list and revoke API keys: `shortwire keys create --admin --name laptop`."""
-    wants_help = not context.args or {"-h", "--help"} & {*context.args}
-    dsn = database or ("" if wants_help else running_database())
+    dsn = database or ("" if not context.args or _asks_help(context) else running_database())
     become("management.keys", context.args or ["--help"], {"POSTGRES_DSN": dsn})
 
 
 @app.command(context_settings=PASSED_ON, add_help_option=False)  # the module's own --help
 def forget(context: typer.Context, database: Database = None) -> None:
     """Remove what clicks tell of persons: `--user-id`, `--url-id`, `--address`, `--before`."""
-    wants_help = not context.args or {"-h", "--help"} & {*context.args}
-    dsn = database or ("" if wants_help else running_database())
+    dsn = database or ("" if not context.args or _asks_help(context) else running_database())
     become("management.forget", context.args or ["--help"], {"POSTGRES_DSN": dsn})
 
 
@@ -180,7 +203,7 @@ def replay_dead(
     bus: Annotated[str | None, typer.Option("--bus", envvar="BUS_URL", show_envvar=True)] = None,
 ) -> None:
     """Send dead letters back to be stored: `--dry-run` counts them, `--limit N` bounds them."""
-    url = bus or ("" if "--help" in context.args else running_stack("a bus by --bus").bus.url)
+    url = bus or ("" if _asks_help(context) else running_stack("a bus by --bus").bus.url)
     become("event_ingest.replay_dead", context.args, {"BUS_URL": url})
 
 

@@ -98,5 +98,6 @@ def first_admin_key(environ: Mapping[str, str], pause: Pause) -> str:
 def _run(module: str, arguments: Sequence[str], environ: Mapping[str, str], pause: Pause) -> str:
     done = processes.run_to_end([*python_module(module), *arguments], environ, pause)
     if done.returncode:
-        raise StartError(f"{module} failed: {' '.join(done.stderr.split())}")
+        last_line = done.stderr.strip().rpartition("\n")[2]  # before it: attempts, a traceback
+        raise StartError(f"{module} failed: {last_line}")
     return done.stdout.strip()

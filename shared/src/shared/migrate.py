@@ -120,9 +120,12 @@ async def _connect(dsn: str) -> Connection:
         try:
             return await asyncpg.connect(dsn, timeout=CONNECT_RETRY_SECONDS)
         except (OSError, asyncpg.CannotConnectNowError) as error:
+            last_error: Exception = error
             log.warning("migrate.waiting", extra={"attempt": attempt, "error": repr(error)})
             await asyncio.sleep(CONNECT_RETRY_SECONDS)
-    raise SystemExit(f"PostgreSQL did not answer in {CONNECT_ATTEMPTS} attempts")
+        except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise SystemExit(f"PostgreSQL can't be reached: {error}") from None
+    raise SystemExit(f"PostgreSQL did not answer in {CONNECT_ATTEMPTS} attempts: {last_error}")
 
 
 async def run(config: Settings) -> list[str]:

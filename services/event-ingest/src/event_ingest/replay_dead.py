@@ -8,6 +8,7 @@ from typing import cast
 from redis.asyncio import Redis
 
 from shared import redis_client, settings, streams
+from shared.errors import REDIS_ERRORS
 
 PAGE = 100
 TIMEOUT_SECONDS = 5.0
@@ -84,7 +85,11 @@ def main() -> None:
     )
     parser.add_argument("--dry-run", action="store_true", help="only count")
     parser.add_argument("--limit", type=int, default=10_000, help="at most so many (10000)")
-    asyncio.run(_main(parser.parse_args()))
+    arguments = parser.parse_args()
+    try:
+        asyncio.run(_main(arguments))
+    except REDIS_ERRORS as error:
+        sys.exit(f"The bus did not do it: {error}")
 
 
 if __name__ == "__main__":
