@@ -199,13 +199,13 @@ async def read_orphan_stats(request: Request[State]) -> Response:
     """
     principal_of(request).require_admin()
     asked = _asked(request)
-    days = asked.range
+    span = asked.range
     async with connection(request.state["pool"]) as lent:
-        found: Orphans = await stats_repository.find_orphans(lent, days.days, asked.limit)
+        found: Orphans = await stats_repository.find_orphans(lent, span.days, asked.limit)
     return JSONResponse(
         OrphanStats(
-            first=days.first,
-            last=days.last,
+            first=span.first,
+            last=span.last,
             visits=found.visits,
             codes=found.codes,
             other=found.other,
@@ -231,21 +231,21 @@ def _asked(request: Request[Any]) -> Asked:
 
 
 async def _stats(lent: Connection, links: Links, asked: Asked) -> Stats:
-    days = asked.range
-    total, series = await _series(lent, links, days)
+    span = asked.range
+    total, series = await _series(lent, links, span)
     breakdowns = {}
     for dimension in DIMENSIONS:
-        known = await stats_repository.find_known(lent, links, days.days, dimension, asked.limit)
+        known = await stats_repository.find_known(lent, links, span.days, dimension, asked.limit)
         breakdowns[dimension] = _breakdown(total, known)
     return Stats(
-        first=days.first,
-        last=days.last,
-        interval=days.interval,
-        timezone=days.zone,
+        first=span.first,
+        last=span.last,
+        interval=span.interval,
+        timezone=span.zone,
         total=total,
         series=series,
         breakdowns=breakdowns,
-        previous=await _previous(lent, links, days.previous) if asked.is_compared else None,
+        previous=await _previous(lent, links, span.previous) if asked.is_compared else None,
     )
 
 
@@ -255,11 +255,11 @@ async def _previous(lent: Connection, links: Links, before: stats_ranges.Range) 
 
 
 async def _series(
-    lent: Connection, links: Links, asked: stats_ranges.Range
+    lent: Connection, links: Links, span: stats_ranges.Range
 ) -> tuple[Total, list[Bucket]]:
     try:
         series = await stats_repository.find_series(
-            lent, links, asked.days, asked.interval, asked.zone
+            lent, links, span.days, span.interval, span.zone
         )
     except asyncpg.InvalidParameterValueError:
         message = "timezone must be a name of the IANA database, like Europe/Vienna"
