@@ -102,7 +102,6 @@ PARTIAL = {
     )
 }
 QUERY = {name: check.schema for name, check in PARTIAL.items()}
-SOME = Results(1, 1, [Result(0, 201, url_handlers.HELLO), Result(1, 404, error="URL not found")])
 
 Items = list[Any]
 Read = Callable[[Any], Any]
