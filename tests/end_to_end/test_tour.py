@@ -80,7 +80,8 @@ def test_services_and_gateway_answer_errors_alike(system: Launcher):
 
     assert by_service.status == by_gateway.status == 404
     assert list(by_service.json()) == list(by_gateway.json()) == ["error"]
-    assert all(b"<h1>Not Found</h1>" in answer.body for answer in pages)
+    assert b"<h1>Not Found</h1>\n<p>There is nothing at this address." in pages[0].body
+    assert pages[0].body.strip() == pages[1].body.strip()
     for answer in (by_service, by_gateway, *pages):
         for name in ("X-Request-ID", "X-Content-Type-Options", "Content-Type"):
             assert len(answer.headers.get_all(name, [])) == 1

@@ -63,13 +63,18 @@ ERROR_PAGE = """<!doctype html>
 <meta name="robots" content="noindex">
 <title>{title}</title>
 <style>
+  :root {{ color-scheme: light dark; padding: 0 1rem }}
   body {{ font: 1.1rem/1.5 system-ui, sans-serif; max-width: 32rem; margin: 20vh auto }}
-  h1 {{ font-size: 1.6rem }} p {{ color: #555 }}
+  h1 {{ font-size: 1.6rem }} p {{ opacity: .75 }}
 </style>
 <h1>{title}</h1>
 <p>{message}</p>
 </html>
 """
+NOT_FOUND = "Not found"
+NOTHING_THERE = (
+    "There is nothing at this address. Check it letter by letter: capital and small ones differ."
+)
 
 
 def error_response(
@@ -87,6 +92,8 @@ def error_response(
     headers = {"Cache-Control": "no-store", **(headers or {})}
     if prefers_html(accept):
         title = HTTPStatus(status).phrase
+        if status == 404 and message == NOT_FOUND:
+            message = NOTHING_THERE  # the title says the rest
         page = ERROR_PAGE.format(title=html.escape(title), message=html.escape(message))
         return HTMLResponse(page, status, headers)
     body: dict[str, object] = {"error": message}

@@ -20,6 +20,7 @@ PAGE = """<!doctype html>
 <meta name="viewport" content="width=device-width">
 <title>Shortwire</title>
 <style>
+  :root { color-scheme: light dark; padding: 0 1rem }
   body { font: 1.1rem/1.5 system-ui, sans-serif; max-width: 36rem; margin: 15vh auto }
   code { background: #8882; padding: 0 .3em; border-radius: .2em }
 </style>

@@ -22,6 +22,7 @@ PAGE = """<!doctype html>
 <meta name="robots" content="noindex">
 <title>Password</title>
 <style>
+  :root {{ color-scheme: light dark; padding: 0 1rem }}
   body {{ font: 1.1rem/1.5 system-ui, sans-serif; max-width: 32rem; margin: 20vh auto }}
   h1 {{ font-size: 1.6rem }} input, button {{ font: inherit; padding: .4rem .6rem }}
 </style>

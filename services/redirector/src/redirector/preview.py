@@ -27,8 +27,9 @@ PAGE = """<!doctype html>
 <meta name="referrer" content="no-referrer">
 <title>{title}</title>
 <style>
+  :root {{ color-scheme: light dark; padding: 0 1rem }}
   body {{ font: 1.1rem/1.5 system-ui, sans-serif; max-width: 40rem; margin: 15vh auto }}
-  h1 {{ font-size: 1.6rem }} p {{ overflow-wrap: anywhere }} small {{ color: #555 }}
+  h1 {{ font-size: 1.6rem }} h1, p {{ overflow-wrap: anywhere }} small {{ opacity: .75 }}
 </style>
 <h1>{title}</h1>
 <p>This short link leads to<br><strong>{target}</strong></p>
