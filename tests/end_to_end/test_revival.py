@@ -1,5 +1,6 @@
 import os
 import signal
+import time
 
 import pytest
 
@@ -34,6 +35,26 @@ def test_a_killed_part_comes_back_and_the_system_works(system: Launcher, link: s
     assert f"{name}-1 was ended by SIGKILL" in system.printed() or (
         f"{name} was ended by SIGKILL" in system.printed()
     )
+
+
+def test_what_ends_while_the_disk_is_full_comes_back_at_once(system: Launcher):
+    before = system.parts()
+    obstacle = system.data / ".stack.json.new"  # where the file is drafted: it can't be written
+    obstacle.mkdir()
+    try:
+        os.kill(before["ingest"].pid or 0, signal.SIGKILL)
+        eventually(lambda: f"can't use {system.data}" in system.printed())
+        os.kill(before["cache"].pid or 0, signal.SIGKILL)  # while the launcher waits to try again
+        began = time.monotonic()
+        eventually(lambda: send(system.url("/health/ready")).status != 200)
+        eventually(lambda: send(system.url("/health/ready")).status == 200)
+        assert time.monotonic() - began < 10, "it was left to housekeeping"
+    finally:
+        obstacle.rmdir()
+    assert system.printed().count(f"can't use {system.data}") == 1
+
+    eventually(lambda: system.parts()["cache"].pid != before["cache"].pid)
+    assert system.parts()["ingest"].pid != before["ingest"].pid
 
 
 def _clicks(system: Launcher, code: str) -> int:

@@ -74,17 +74,26 @@ def _keep_running(
 ) -> None:
     """Bring back what ends, and keep logs small, until `Stopped` is raised."""
     next_trim = time.monotonic()
+    is_stale = False  # the stack file: a process id in it is no longer right
+    told = ""
     while True:
         try:
-            if supervisor.revive():
+            is_stale = supervisor.revive() or is_stale
+            if is_stale:
                 stack_file.write(folder.path, parts.stack(supervisor.pid))
+                is_stale = False
             if time.monotonic() >= next_trim:
                 next_trim = time.monotonic() + HOUSEKEEPING_SECONDS
                 log_files.trim(parts.log_files())
         except OSError as error:  # a disk that filled up is no reason to end what still works
-            say(data_folder.sentence(folder.path, error))
+            trouble = data_folder.sentence(folder.path, error)
+            if trouble != told:
+                say(trouble)
+            told = trouble
             signals.pause(RETRY_SECONDS)
-        signals.wait(supervisor.seconds_to_restart(HOUSEKEEPING_SECONDS))
+        else:  # after a pause a child may have ended that no signal tells of any more
+            told = ""
+            signals.wait(supervisor.seconds_to_restart(HOUSEKEEPING_SECONDS))
         signals.pause(0)
 
 
