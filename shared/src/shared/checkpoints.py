@@ -21,6 +21,7 @@ Step = Literal[
     "db_read",
     "db_write",
     "journal",
+    "password",
     "announce",
     "serialize",
     "enrich",

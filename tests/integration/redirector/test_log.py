@@ -2,11 +2,13 @@ import re
 from typing import Any
 
 import pytest
+from argon2 import PasswordHasher
 
 from redirector.hot_path import HotPath
 from tests import log_lines
 from tests.integration.redirector.conftest import Links, Start, eventually
 from tests.integration.redirector.test_freshness import is_near
+from tests.integration.redirector.test_options import unlock
 
 NEVER = 60_000.0
 
@@ -50,6 +52,18 @@ async def test_a_first_visit_tells_its_steps(start: Start, links: Links):
     (line,) = lines.named("request")
     assert line["source"] == "database"
     assert {"cache_get", "cache_lease", "db_read", "cache_set", "journal"} <= set(line["timings"])
+
+
+async def test_a_password_that_is_compared_is_a_step_of_its_own(start: Start, links: Links):
+    await links.put("abc123")
+    await links.set("abc123", password_hash=PasswordHasher().hash("open sesame"))
+    async with start(log_ratio=1.0) as redirector:
+        with log_lines.kept() as lines:
+            await unlock(redirector, "sesame")
+
+    (line,) = lines.named("request")
+    assert line["status"] == 401
+    assert line["timings"]["password"] > 1  # ms
 
 
 async def test_of_fast_redirects_none_is_logged_but_failures_are(start: Start, links: Links):

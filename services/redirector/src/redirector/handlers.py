@@ -152,9 +152,10 @@ class Visit:
         if password is None:
             raise WrongPassword("This link needs a password")
         assert self._record.url_id is not None
-        await self._state["passwords"].check(
-            self._record.url_id, password_hash, password, self._address
-        )
+        with checkpoint("password"):
+            await self._state["passwords"].check(
+                self._record.url_id, password_hash, password, self._address
+            )
 
     async def _take_click(self, limit: int) -> None:
         if not self._is_click:
