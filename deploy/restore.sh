@@ -5,8 +5,11 @@
 # passwords are this system's own. All of it happens, or nothing.
 set -eu
 compose=${COMPOSE:-docker compose}
-file=${1:?which file? for instance: make restore FILE=backups/shortwire-20260101T000000Z.dump}
-test -s "$file"
+file=${1:?Which file? for instance: make restore FILE=backups/shortwire-20260101T000000Z.dump}
+if ! [ -s "$file" ]; then
+    echo "There is no backup $file." >&2
+    exit 1
+fi
 
 sql() {
     $compose exec -T postgres psql --username shortwire --no-psqlrc --quiet --tuples-only \
@@ -16,7 +19,7 @@ sql() {
 $compose up --detach --wait postgres cache bus
 if [ "$(sql shortwire "SELECT to_regclass('users') IS NOT NULL")" = t ] &&
     [ "$(sql shortwire 'SELECT EXISTS (SELECT FROM users)')" = t ]; then
-    echo "There are users in this system: restore into an empty one (docs/deployment.md)." >&2
+    echo "There are users in this system: restore into an empty one (docs/operations.md)." >&2
     exit 1
 fi
 $compose stop autoscaler gateway redirector management webhooks event-ingest

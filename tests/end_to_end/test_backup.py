@@ -18,6 +18,14 @@ def shell(script: str, data: Path) -> None:
     subprocess.run(command, cwd=ROOT, env=environ, check=True, timeout=60)
 
 
+def test_a_backup_that_is_not_there_is_said():
+    command = ["sh", "deploy/restore.sh", "backups/none.dump"]
+
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stderr) == (1, "There is no backup backups/none.dump.\n")
+
+
 def test_what_was_backed_up_is_restored_into_an_empty_system(tmp_path: Path):
     dump = str(tmp_path / "shortwire.dump")
     backup, restore = (
