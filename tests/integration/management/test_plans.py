@@ -54,9 +54,22 @@ FILL = [
     "interval '1 hour', 1 FROM generate_series(1, 200000) AS n",
     "INSERT INTO clicks_by_agent SELECT 1 + n % 20000, current_date - n / 20000, 'mobile', 'iOS', "
     "'b' || n % 5, 1, 1 FROM generate_series(1, 200000) AS n",
+    "INSERT INTO clicks_by_place SELECT 1 + n % 20000, current_date - n / 20000, 'AT', "
+    "'l' || n % 5, 1, 1 FROM generate_series(1, 200000) AS n",
+    "INSERT INTO clicks_by_origin SELECT 1 + n % 20000, current_date - n / 20000, "
+    "'r' || n % 50, 'qr', 1, 1 FROM generate_series(1, 200000) AS n",
+    "INSERT INTO all_links_daily SELECT current_date - n / 50, dimension, 'v' || n % 50, 1, 1 "
+    "FROM unnest(ARRAY['device', 'system', 'browser', 'country', 'language', 'referrer', "
+    "'source']) AS dimension, generate_series(1, 20000) AS n",
+    "UPDATE summed_until SET day = current_date",
+    *(
+        f"SELECT brin_summarize_new_values('{table}_by_day')"  # as autovacuum does by and by
+        for table in ("clicks_by_agent", "clicks_by_place", "clicks_by_origin")
+    ),
     "INSERT INTO all_links_hourly SELECT date_trunc('hour', now()) - n * interval '1 hour', 1, 0, "
     "0, 0 FROM generate_series(1, 100000) AS n",
     "ANALYZE",
+    "INSERT INTO late_days (day) SELECT current_date - 5 FROM generate_series(1, 100)",
 ]
 
 
@@ -79,12 +92,13 @@ async def large(postgres_url: str, template: str) -> AsyncIterator[Pool]:
 class Explaining:
     """Stands in for a connection and keeps the plan of each query instead of its rows."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, options: str = "FORMAT JSON") -> None:
         self._pool = pool
+        self._options = options
         self.plans: list[Any] = []
 
     async def fetch(self, query: str, *arguments: Any) -> list[Any]:
-        plan = await self._pool.fetchval(f"EXPLAIN (FORMAT JSON) {query}", *arguments)
+        plan = await self._pool.fetchval(f"EXPLAIN ({self._options}) {query}", *arguments)
         self.plans.append(json.loads(plan)[0]["Plan"])
         return []
 
@@ -290,3 +304,21 @@ async def test_everybody_s_hours_are_not_summed_up_link_by_link(large: Pool):
     relations = {node["Relation Name"] for node in nodes(plan) if "Relation Name" in node}
     assert relations == {"all_links_hourly", "hour_notes"}
     assert "all_links_hourly" not in scanned_whole(plan)
+
+
+async def test_everybody_s_breakdowns_read_the_days_only_that_are_not_summed_up(large: Pool):
+    connection: Any = Explaining(large, "ANALYZE, FORMAT JSON")
+    a_year = Days(NOW - timedelta(days=365), NOW + timedelta(days=1))
+
+    for dimension, table in stats_repository.DIMENSIONS.items():
+        await stats_repository.find_known(connection, Links(), a_year, dimension, 10)
+
+        plan = connection.plans[-1]
+        assert scanned_whole(plan) <= {"summed_until", "late_days"}
+        read = sum(_rows_read(node) for node in nodes(plan) if node.get("Relation Name") == table)
+        assert 40_000 <= read < 80_000  # today, one day that had late clicks, and the pages' rest
+
+
+def _rows_read(node: Any) -> int:
+    rows = node["Actual Rows"] + node.get("Rows Removed by Index Recheck", 0)
+    return int(rows * node["Actual Loops"])

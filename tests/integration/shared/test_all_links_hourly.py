@@ -166,17 +166,17 @@ async def _add_up_until_done(pool: Pool, writing: list[asyncio.Task[None]]) -> N
 
 
 @asynccontextmanager
-async def before_the_roll_up(
-    database: str, pool: Pool, monkeypatch: pytest.MonkeyPatch
+async def before_migration(
+    number: str, database: str, pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[str]:
     """The DSN of a database of the schema before; `migrate.migrate` brings it up to date."""
-    name = "before_all_links_hourly"
+    name = f"before_{number}"
     await pool.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
     await pool.execute(f"CREATE DATABASE {name} TEMPLATE template0")
     dsn = database.rpartition("/")[0] + f"/{name}"
     connection = await asyncpg.connect(dsn)
     with monkeypatch.context() as patch:
-        older = [each for each in migrate.migrations() if each.name < "0019"]
+        older = [each for each in migrate.migrations() if each.name < number]
         patch.setattr(migrate, "migrations", lambda: older)
         await migrate.migrate(connection)
     await connection.close()
@@ -189,7 +189,7 @@ async def test_clicks_from_before_and_those_that_wait_for_the_migration_are_coun
 ):
     chance = random.Random(1)
     (sql,) = [each.sql for each in migrate.migrations() if each.name.startswith("0019")]
-    async with before_the_roll_up(database, pool, monkeypatch) as dsn:
+    async with before_migration("0019", database, pool, monkeypatch) as dsn:
         migrating, writing = await asyncpg.connect(dsn), await asyncpg.connect(dsn)
         for _ in range(2):
             await store(writing, [an_event(chance, 1 + number % 7) for number in range(50)])
@@ -197,7 +197,7 @@ async def test_clicks_from_before_and_those_that_wait_for_the_migration_are_coun
         async with migrating.transaction():
             await migrating.execute(sql)
             waiting = asyncio.create_task(_store_and_count(writing, chance))
-            await eventually(lambda: _is_waiting(migrating))
+            await eventually(lambda: is_waiting(migrating))
         await waiting
         await add_up(migrating)
 
@@ -213,7 +213,8 @@ async def _store_and_count(connection: Connection, chance: random.Random) -> Non
         await visits(connection, chance, 10)
 
 
-async def _is_waiting(connection: Connection) -> bool:
+async def is_waiting(connection: Connection) -> bool:
+    await connection.execute("SELECT pg_stat_clear_snapshot()")  # else a transaction sees the first
     return bool(
         await connection.fetchval(
             "SELECT count(*) FROM pg_stat_activity "

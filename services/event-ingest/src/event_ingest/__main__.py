@@ -11,6 +11,7 @@ from event_ingest import consumer_group
 from event_ingest.click_totals import keep_totals
 from event_ingest.consumer import Consumer, Turns
 from event_ingest.consumer_group import ConsumerGroup
+from event_ingest.day_sums import keep_days
 from event_ingest.enrichment import Enrichment
 from event_ingest.keeper import keep_partitions, keep_stream
 from event_ingest.orphan_counts import OrphanCounts
@@ -87,6 +88,7 @@ async def run(settings: Settings) -> None:
         async with (
             background(keep_partitions(pool), name="keep_partitions"),
             background(keep_totals(pool), name="keep_totals"),
+            background(keep_days(pool), name="keep_days"),
             background(OrphanCounts(bus, pool).run(), name="orphans"),
             asyncio.TaskGroup() as consumers,
         ):

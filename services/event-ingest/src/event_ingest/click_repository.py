@@ -74,6 +74,28 @@ async def _add_up(pool: Pool, query: str, least_age_seconds: float, most: int) -
         return int(await connection.fetchval(query, timedelta(seconds=least_age_seconds), most))
 
 
+DAY_TIMEOUT_SECONDS = 60.0  # a day as large as this is not asked for in a moment either
+ALLOW_A_DAY = "SELECT set_config('statement_timeout', $1, true)"
+SUM_UP_DAY = "SELECT sum_up_day($1)"
+
+
+async def sum_up_day(pool: Pool, least_age_seconds: float) -> date | None:
+    """Sum up what all links' clicks of one day tell; return which day, or None if none is left.
+
+    It has been over, or had late clicks, for `least_age_seconds`; None, too, while another does it.
+    """
+    async with (
+        lend(pool, timeout=ACQUIRE_TIMEOUT_SECONDS) as connection,
+        connection.transaction(),
+    ):
+        await connection.execute(ALLOW_A_DAY, f"{DAY_TIMEOUT_SECONDS:.0f}s")
+        least_age = timedelta(seconds=least_age_seconds)
+        day: date | None = await connection.fetchval(
+            SUM_UP_DAY, least_age, timeout=DAY_TIMEOUT_SECONDS
+        )
+    return day
+
+
 NOTE_ORPHANS = "SELECT note_orphans($1, $2, $3, $4)"
 
 

@@ -61,6 +61,10 @@ TOTALS_AT = Gauge(
     "shortwire_ingest_totals_timestamp_seconds",
     "When what clicks were noted was last seen to be in the totals of links.",
 )
+DAYS_AT = Gauge(
+    "shortwire_ingest_days_timestamp_seconds",
+    "When the days of all links that are over were last seen to be summed up.",
+)
 LOOPED_AT = Gauge(
     "shortwire_ingest_last_loop_timestamp_seconds", "When the loop last turned.", ["stream"]
 )

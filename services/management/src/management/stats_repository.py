@@ -127,15 +127,38 @@ async def find_series(
     return msgspec.convert(rows, list[Bucket])
 
 
-_BREAKDOWN = """
-    SELECT {dimension} AS value, sum(clicks)::bigint AS clicks, sum(people)::bigint AS people,
-           (sum(sum(clicks)) OVER ())::bigint AS known_clicks,
-           (sum(sum(people)) OVER ())::bigint AS known_people
+_SHARES = """
+    SELECT {dimension} AS value, clicks, people
       FROM {table}
      WHERE {whose} AND day >= $2 AND day < $3 AND {dimension} <> ''
-     GROUP BY {dimension}
+"""
+# Of all links together: sums of the days that have them, the rows of those not yet summed up and
+# of those that had clicks since. One statement sees a sum, or the mark that it is not complete.
+_SHARES_OF_ALL = """
+    SELECT value, clicks, people
+      FROM all_links_daily
+     WHERE {whose} AND dimension = '{dimension}'
+       AND day >= $2 AND day < least($3, (SELECT day FROM summed_until))
+       AND day NOT IN (SELECT day FROM late_days)
+    UNION ALL
+    SELECT {dimension}, clicks, people
+      FROM {table}
+     WHERE day >= greatest($2, (SELECT day FROM summed_until)) AND day < $3 AND {dimension} <> ''
+    UNION ALL
+    SELECT {dimension}, clicks, people
+      FROM {table}
+     WHERE day IN (SELECT day FROM late_days
+                    WHERE day >= $2 AND day < least($3, (SELECT day FROM summed_until)))
+       AND {dimension} <> ''
+"""
+_BREAKDOWN = """
+    SELECT value, sum(clicks)::bigint AS clicks, sum(people)::bigint AS people,
+           (sum(sum(clicks)) OVER ())::bigint AS known_clicks,
+           (sum(sum(people)) OVER ())::bigint AS known_people
+      FROM ({shares}) AS shares
+     GROUP BY value
     HAVING sum(clicks) <> 0
-     ORDER BY sum(clicks) DESC, {dimension}
+     ORDER BY sum(clicks) DESC, value
      LIMIT $4
 """
 DIMENSIONS = {
@@ -154,10 +177,10 @@ async def find_known(
 ) -> Known:
     """Return what is known of one dimension."""
     arguments = [links.url_id or links.user_id, days.begin.date(), days.end.date(), limit]
-    query = _BREAKDOWN.format(
+    shares = (_SHARES_OF_ALL if links == ALL else _SHARES).format(
         dimension=dimension, table=DIMENSIONS[dimension], whose=_whose(links, arguments)
     )
-    rows = await connection.fetch(query, *arguments)
+    rows = await connection.fetch(_BREAKDOWN.format(shares=shares), *arguments)
     top = [Share(row["value"], row["clicks"], row["people"]) for row in rows]
     if not rows:
         return Known(top, 0, 0)
