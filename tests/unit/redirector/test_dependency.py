@@ -1,3 +1,8 @@
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+
 import pytest
 
 from redirector import breaker, metrics
@@ -41,6 +46,36 @@ async def test_a_part_that_is_gone_is_forgotten():
     del away
 
     assert openness() == 0.0
+
+
+@pytest.fixture
+def hasty_threads() -> Iterator[None]:
+    """Let threads take turns within what they do at one go otherwise."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(usual)
+
+
+@pytest.mark.usefixtures("hasty_threads")
+async def test_it_can_be_measured_by_another_thread_while_parts_are_added():
+    store = Dependency("cache", timeout=1, unavailable=(OSError,))
+    parts = [Node() for _ in range(2_000)]
+    all_added = Event()
+
+    def measure() -> float:
+        worst = openness()
+        while not all_added.is_set():
+            worst = max(worst, openness())
+        return worst
+
+    with ThreadPoolExecutor(1) as scrapes:
+        measured = scrapes.submit(measure)
+        for part in parts:
+            await store.ask(answer, part)
+        all_added.set()
+
+    assert measured.result() == 0.0
 
 
 def openness() -> float:

@@ -70,4 +70,8 @@ class Dependency:
         log.warning("breaker.changed", extra={"dependency": self._name, "state": state})
 
     def _worst(self) -> float:
-        return max((OPENNESS[each.state] for each in self._breakers.values()), default=0.0)
+        # Asked by the thread that answers scrapes: the list of references is made in one step, a
+        # walk through the dictionary would fail where a part is added meanwhile.
+        parts = [reference() for reference in self._breakers.keyrefs()]
+        breakers = [self._breakers.get(part) for part in parts if part is not None]
+        return max((OPENNESS[each.state] for each in breakers if each is not None), default=0.0)
