@@ -8,6 +8,7 @@ from shared.postgres import Pool
 from tests.integration.management.conftest import Api, Start
 from tests.integration.management.test_auth import World, admin_key
 from tests.integration.management.test_urls import changes_on
+from tests.integration.redirector.conftest import eventually
 
 CSV = b"""id,username,email,created_at
 7,grace,grace@example.com,2025-07-13 12:40:57
@@ -235,6 +236,47 @@ async def test_two_users_who_are_each_others_heirs_do_not_wait_for_ever(api: Api
 
     assert sorted(answer.status for answer in answers) in ([204, 400], [204, 404])
     assert len((await api.get("/urls")).json) == 2
+
+
+TRASH = "UPDATE urls SET deleted_at = now() WHERE id = $1"
+RESTORE = "UPDATE urls SET deleted_at = NULL WHERE id = $1"
+
+
+@pytest.mark.parametrize("change", [TRASH, RESTORE], ids=["trashed", "restored"])
+@pytest.mark.parametrize("is_given", [False, True])
+async def test_a_link_that_is_trashed_or_restored_as_its_user_goes_goes_with_the_others(
+    api: Api, pool: Pool, change: str, *, is_given: bool
+):
+    ada, bob = await api.user("ada"), await api.user("bob")
+    url = await api.url(ada)
+    if change == RESTORE:
+        await api.delete(f"/urls/{url['id']}")
+
+    async with (
+        asyncio.TaskGroup() as tasks,
+        pool.acquire() as other,
+        other.transaction(),
+    ):
+        await other.execute(change, url["id"])
+        removal = tasks.create_task(
+            api.delete(f"/users/{ada}?transfer_to={bob}" if is_given else f"/users/{ada}")
+        )
+        await eventually(lambda: _is_waiting(pool))
+
+    assert removal.result().status == 204
+    row = await pool.fetchrow("SELECT user_id, deleted_at FROM urls WHERE id = $1", url["id"])
+    assert row is not None
+    assert row["user_id"] == (bob if is_given else None)
+    assert (row["deleted_at"] is None) == (is_given and change == RESTORE)
+
+
+async def _is_waiting(pool: Pool) -> bool:
+    return bool(
+        await pool.fetchval(
+            "SELECT count(*) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+    )
 
 
 async def test_a_deleted_users_links_stop_and_its_events_stay(api: Api, pool: Pool):

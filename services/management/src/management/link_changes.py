@@ -104,9 +104,9 @@ class LinkChanges:
         """
         async with transaction(self._pool) as connection:
             await _lock_users(connection, user_id, heir)
-            if heir is not None:  # first: what is restored at this moment is then a live one
-                await url_repository.hand_over_trash(connection, user_id, heir)
             url_ids = await url_repository.lock_of_user(connection, user_id)
+            if heir is not None:
+                await url_repository.hand_over_trash(connection, user_id, heir)
             changes = []
             if url_ids and heir is not None:
                 changes = await _hand_over(connection, url_ids, heir)

@@ -346,13 +346,18 @@ async def trash(connection: Connection, url_ids: list[int]) -> list[VersionedUrl
     return [_versioned(row) for row in await connection.fetch(TRASH, url_ids)]
 
 
+# All of them are locked before it is looked which are live: one that is trashed, or restored, at
+# this moment is waited for, and then it is what it has become.
 LOCK_OF_USER = """
-    SELECT id FROM urls WHERE user_id = $1 AND deleted_at IS NULL ORDER BY id FOR UPDATE
+    WITH locked AS MATERIALIZED (
+        SELECT id, deleted_at FROM urls WHERE user_id = $1 ORDER BY id FOR UPDATE
+    )
+    SELECT id FROM locked WHERE deleted_at IS NULL
 """
 
 
 async def lock_of_user(connection: Connection, user_id: int) -> list[int]:
-    """Return the ids of a user's live URLs, kept from being changed."""
+    """Return the ids of a user's live URLs; those in the trash are kept from changing, too."""
     return [row["id"] for row in await connection.fetch(LOCK_OF_USER, user_id)]
 
 
@@ -373,7 +378,7 @@ HAND_OVER_TRASH = "UPDATE urls SET user_id = $2 WHERE user_id = $1 AND deleted_a
 
 
 async def hand_over_trash(connection: Connection, user_id: int, heir: int) -> None:
-    """Make a user's URLs in the trash those of another: no redirector needs to know."""
+    """Make a user's locked URLs in the trash another's: no redirector needs to know."""
     await connection.execute(HAND_OVER_TRASH, user_id, heir)
 
 
