@@ -24,7 +24,11 @@ INSERT_EVENTS = """
                'language', 'en')
       FROM generate_series($1::bigint, $2::bigint - 1) AS number
 """
-ANALYZE = "ANALYZE events, clicks_hourly"
+ANALYZE = "ANALYZE events, clicks_hourly, clicks_by_agent, clicks_by_place, clicks_by_origin"
+ARE_SUMMED_UP = """
+    SELECT NOT EXISTS (SELECT FROM hour_notes) AND NOT EXISTS (SELECT FROM late_days)
+       AND (SELECT day FROM summed_until) >= (now() AT TIME ZONE 'UTC')::date
+"""
 
 
 async def ensure_year(connection: Connection) -> None:
@@ -40,3 +44,8 @@ async def add(connection: Connection, first: int, end: int) -> None:
 async def analyze(connection: Connection) -> None:
     """Let the planner know how many there are."""
     await connection.execute(ANALYZE, timeout=INSERT_SECONDS)
+
+
+async def are_summed_up(connection: Connection) -> bool:
+    """Tell whether event-ingest has summed up, over all links, what can be."""
+    return bool(await connection.fetchval(ARE_SUMMED_UP))

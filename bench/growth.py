@@ -22,6 +22,7 @@ from shared.postgres import Connection
 STEP_ROWS = 250_000
 PAGE_REQUESTS = 20
 PAGE_TIMEOUT_SECONDS = 60.0
+SUMMED_UP_SECONDS = 600.0  # it is looked at once a minute, and takes its time
 WARM_GOAL, PAGE_GOAL = 0.95, 2.0
 ORDERS = ("warm", "zipf", "uniform")
 
@@ -62,6 +63,8 @@ def measure(installation: Installation, settings: Settings, say: Say) -> None:
     for events in settings.growth_events():
         asyncio.run(_grow(installation, event_repository.add, there, events, "events", say))
         asyncio.run(_analyze(installation))
+        say("waiting until event-ingest has summed them up")
+        asyncio.run(_sum_up(installation))
         there = events
         pages.append(_pages(installation, events))
         say(f"pages with {events:,} events")
@@ -92,6 +95,17 @@ async def _analyze(installation: Installation) -> None:
     try:
         await link_repository.analyze(connection)
         await event_repository.analyze(connection)
+    finally:
+        await connection.close()
+
+
+async def _sum_up(installation: Installation) -> None:
+    """Wait as long as events that came all at once take, unlike those that come as they happen."""
+    connection = await installation.connect()
+    try:
+        async with asyncio.timeout(SUMMED_UP_SECONDS):
+            while not await event_repository.are_summed_up(connection):
+                await asyncio.sleep(1.0)
     finally:
         await connection.close()
 
