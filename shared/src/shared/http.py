@@ -130,7 +130,7 @@ def _on_http_exception(request: Request, error: Exception) -> Response:
 
 
 def _on_unavailable(request: Request, error: Exception) -> Response:
-    log.warning("request.unavailable", extra={"path": request.url.path, "error": repr(error)})
+    log.warning("request.unavailable", extra={"path": request.url.path, "error": error})
     return _on_domain_error(request, Unavailable())
 
 
@@ -200,7 +200,7 @@ async def readiness(request: Request[Any], checks: Mapping[str, Check]) -> Respo
 
     A process that was told to stop is not ready, whatever its dependencies say.
     """
-    states = {name: await _state(check) for name, check in checks.items()}
+    states = {name: await _state(name, check) for name, check in checks.items()}
     if getattr(request.app.state, "is_leaving", False):
         states["process"] = "leaving"
     if all(state == "ok" for state in states.values()):
@@ -208,10 +208,10 @@ async def readiness(request: Request[Any], checks: Mapping[str, Check]) -> Respo
     return JSONResponse({"error": "Not ready", "details": states}, 503, Unavailable.headers)
 
 
-async def _state(check: Check) -> str:
+async def _state(name: str, check: Check) -> str:
     try:
         await check()
     except Exception as error:  # noqa: BLE001 - whatever it is, the dependency is not usable
-        log.warning("readiness.failed", extra={"error": repr(error)})
+        log.warning("readiness.failed", extra={"dependency": name, "error": error})
         return "unavailable"
     return "ok"

@@ -56,6 +56,8 @@ def _clean(value: object) -> object:
         return {str(key): _clean(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
         return [_clean(each) for each in value]
+    if isinstance(value, BaseException):  # its repr need not have the text: redis-py's has not
+        value = f"{type(value).__name__}: {value}" if str(value) else type(value).__name__
     return _clean_text(value if isinstance(value, str) else repr(value), MAX_CHARACTERS)
 
 

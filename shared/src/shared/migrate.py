@@ -121,7 +121,7 @@ async def _connect(dsn: str) -> Connection:
             return await asyncpg.connect(dsn, timeout=CONNECT_RETRY_SECONDS)
         except (OSError, asyncpg.CannotConnectNowError) as error:
             last_error: Exception = error
-            log.warning("migrate.waiting", extra={"attempt": attempt, "error": repr(error)})
+            log.warning("migrate.waiting", extra={"attempt": attempt, "error": error})
             await asyncio.sleep(CONNECT_RETRY_SECONDS)
         except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             raise SystemExit(f"PostgreSQL can't be reached: {error}") from None

@@ -139,7 +139,7 @@ class RedisCluster(Redis):
                 async with asyncio.timeout(ASK_SECONDS):
                     shares = await _send(self._nodes[address], "CLUSTER SLOTS")
             except (OSError, RedisError) as error:
-                log.warning("cluster.node_away", extra={"node": address, "error": repr(error)})
+                log.warning("cluster.node_away", extra={"node": address, "error": error})
                 failure = error
                 continue
             if shares:

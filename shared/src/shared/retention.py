@@ -74,7 +74,7 @@ async def _hourly(config: Settings) -> None:
         try:
             await _once(config)
         except DATABASE_UNAVAILABLE as error:
-            log.warning("retention.retry", extra={"error": repr(error)})
+            log.warning("retention.retry", extra={"error": error})
             await asyncio.sleep(RETRY_SECONDS)
         else:
             await asyncio.sleep(EVERY_SECONDS)

@@ -49,3 +49,5 @@ async def test_probes_are_quiet_until_they_fail(start: Start):
 
     (line,) = lines.named("request")
     assert (line["route"], line["status"], line["level"]) == ("/health/ready", 503, "warning")
+    (failed,) = lines.named("readiness.failed")
+    assert failed["dependency"] == "postgres"

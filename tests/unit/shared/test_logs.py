@@ -3,6 +3,7 @@ import logging
 from typing import Any
 
 import pytest
+import redis
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -30,6 +31,23 @@ def test_no_input_makes_a_second_line_or_moves_a_cursor(text: str):
     assert len(written.splitlines()) == 1
     assert not any(ord(c) < 32 or 0x7F <= ord(c) <= 0x9F for c in written)
     assert json.loads(written)["service"] == "tests"
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (
+            redis.ConnectionError("Error 111 connecting to cache:6379."),
+            "ConnectionError: Error 111",
+        ),
+        (ConnectionRefusedError(111, "refused"), "ConnectionRefusedError: [Errno 111] refused"),
+        (TimeoutError(), "TimeoutError"),
+        (OSError("redis://user:secret@bus"), "OSError: redis://user:…@bus"),
+    ],
+)
+def test_an_error_is_told_with_its_text_and_without_secrets(error: Exception, told: str):
+    assert json.loads(line(error=error))["error"].startswith(told)
+    assert "secret" not in line(error=error)
 
 
 def test_what_a_library_wrote_for_a_terminal_is_left_out():

@@ -100,7 +100,7 @@ class ControlLoop:
             return await signals.read_lag(self._bus, self._clock())
         except REDIS_ERRORS as error:
             metrics.FAILURES.labels("lag").inc()
-            log.warning("autoscaler.bus_away", extra={"error": repr(error)})
+            log.warning("autoscaler.bus_away", extra={"error": error})
             return None
 
     def _loads(

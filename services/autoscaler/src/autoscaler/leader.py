@@ -56,7 +56,7 @@ class Lease:
         try:
             taken = await self._bus.eval(TAKE_OR_KEEP, 1, KEY, self._name, milliseconds)
         except REDIS_ERRORS as error:
-            log.warning("leader.bus_away", extra={"error": repr(error)})
+            log.warning("leader.bus_away", extra={"error": error})
             return
         self._held_until = asked_at + LEASE_SECONDS if taken else -math.inf
 
@@ -66,4 +66,4 @@ class Lease:
         try:
             await self._bus.eval(GIVE_BACK, 1, KEY, self._name)
         except REDIS_ERRORS as error:
-            log.warning("leader.bus_away", extra={"error": repr(error)})
+            log.warning("leader.bus_away", extra={"error": error})

@@ -22,7 +22,7 @@ async def keep_days(pool: Pool) -> None:
                 days += 1
             metrics.DAYS_AT.set_to_current_time()
         except OPERATIONAL_ERRORS as error:
-            log.warning("days.retry", extra={"error": repr(error)})
+            log.warning("days.retry", extra={"error": error})
         if days:
             log.info("days.summed", extra={"days": days})
         await asyncio.sleep(LOOK_SECONDS)

@@ -46,7 +46,7 @@ async def keep_stream(bus: Redis, stream: str) -> None:
                 await trim(bus, stream)
                 await consumer_groups.remove_gone(bus, stream, streams.INGEST_GROUP)
         except REDIS_ERRORS as error:
-            log.warning("keeper.retry", extra={"stream": stream, "error": repr(error)})
+            log.warning("keeper.retry", extra={"stream": stream, "error": error})
 
 
 async def has_turn(bus: Redis, stream: str) -> bool:
@@ -67,7 +67,7 @@ async def keep_partitions(pool: Pool) -> None:
             await click_repository.keep_partitions(pool)
             metrics.PARTITIONS_AT.set_to_current_time()
         except OPERATIONAL_ERRORS as error:
-            log.warning("keeper.partitions_retry", extra={"error": repr(error)})
+            log.warning("keeper.partitions_retry", extra={"error": error})
             await asyncio.sleep(PARTITIONS_RETRY_SECONDS)
         else:
             await asyncio.sleep(PARTITIONS_SECONDS)

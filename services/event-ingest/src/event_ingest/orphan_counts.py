@@ -36,7 +36,7 @@ class OrphanCounts:
                 if await self._bus.set(TURN_KEY, 1, nx=True, px=TURN_MS):
                     await self.copy()
             except (*REDIS_ERRORS, *OPERATIONAL_ERRORS) as error:
-                log.warning("orphans.retry", extra={"error": repr(error)})
+                log.warning("orphans.retry", extra={"error": error})
 
     async def copy(self) -> None:
         """Store what changed of today's and yesterday's counts, and forget what is too old."""

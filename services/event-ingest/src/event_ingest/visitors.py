@@ -42,7 +42,7 @@ class VisitorNumbers:
             for day in days - self._keys.keys():
                 self._keys[day] = await self._key(day)
         except ResponseError as error:
-            log.warning("visitors.uncounted", extra={"error": repr(error)})
+            log.warning("visitors.uncounted", extra={"error": error})
         for day in self._keys.keys() - _countable_days():
             del self._keys[day]
 

@@ -44,4 +44,4 @@ async def try_at_once(cache: Redis, bus: Redis, changes: Sequence[LinkChanged]) 
                 await announce(bus, change)
     except REDIS_ERRORS as error:
         metrics.LEFT_TO_RELAY.inc()
-        log.info("announce.left_to_relay", extra={"error": repr(error)})
+        log.info("announce.left_to_relay", extra={"error": error})

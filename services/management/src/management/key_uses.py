@@ -51,5 +51,5 @@ class KeyUses:
             async with connection(self._pool) as lent:
                 await key_repository.note_uses(lent, list(used_at), moments)
         except OPERATIONAL_ERRORS as error:
-            log.warning("key_uses.retry", extra={"error": repr(error), "keys": len(used_at)})
+            log.warning("key_uses.retry", extra={"error": error, "keys": len(used_at)})
             self._used_at = used_at | self._used_at

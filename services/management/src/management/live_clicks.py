@@ -172,7 +172,7 @@ class LiveClicks:
             try:
                 await self._read(stream)
             except REDIS_ERRORS as error:
-                log.warning("live.retry", extra={"stream": stream, "error": repr(error)})
+                log.warning("live.retry", extra={"stream": stream, "error": error})
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def _read(self, stream: str) -> None:

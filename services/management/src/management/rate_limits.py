@@ -100,7 +100,7 @@ class RateLimits:
                     reply = await _take(self._redis, [key], arguments)
             except REDIS_ERRORS as error:
                 self._ask_again_at[part] = time.monotonic() + AWAY_SECONDS
-                log.warning("rate_limits.unchecked", extra={"error": repr(error)})
+                log.warning("rate_limits.unchecked", extra={"error": error})
             else:
                 is_taken, left, retry, full = map(int, reply)
                 return Bucket(limit, bool(is_taken), left, retry / 1e6, full / 1e6)

@@ -55,7 +55,7 @@ class Relay:
                     pause = RETRY_MIN_SECONDS
                     await self._lead(connection)
             except OPERATIONAL_ERRORS as error:
-                log.warning("relay.retry", extra={"error": repr(error), "seconds": pause})
+                log.warning("relay.retry", extra={"error": error, "seconds": pause})
             finally:
                 metrics.RELAY_LEADER.set(0)
                 self._left = LeftToCache(self._cache)
@@ -98,7 +98,7 @@ class Relay:
                 done = await self._relay(rows)
             except REDIS_ERRORS as error:
                 metrics.RELAY_FAILURES.inc()
-                log.warning("relay.bus_away", extra={"error": repr(error), "rows": len(rows)})
+                log.warning("relay.bus_away", extra={"error": error, "rows": len(rows)})
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, POLL_SECONDS)  # below LEASE_MS, or the lead is lost
                 continue

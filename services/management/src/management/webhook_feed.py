@@ -82,7 +82,7 @@ class Feed:
             try:
                 await self._follow()
             except ERRORS as error:
-                log.warning("webhooks.retry", extra={"stream": self._stream, "error": repr(error)})
+                log.warning("webhooks.retry", extra={"stream": self._stream, "error": error})
             except ResponseError as error:
                 if not str(error).startswith("NOGROUP"):
                     raise

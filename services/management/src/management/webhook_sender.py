@@ -98,7 +98,7 @@ class Sender:
                 try:
                     due = await self._take()
                 except DATABASE_ERRORS as error:
-                    log.warning("webhooks.retry", extra={"error": repr(error)})
+                    log.warning("webhooks.retry", extra={"error": error})
                     due = []
                 for each in due:
                     self._busy[each.webhook_id] = self._busy.get(each.webhook_id, 0) + 1
@@ -129,7 +129,7 @@ class Sender:
             webhook_metrics.SECONDS.observe(time.perf_counter() - began)
             await self._note(due, outcome)
         except DATABASE_ERRORS as error:  # it is sent again: at least once
-            log.warning("webhooks.not_noted", extra={"delivery": due.id, "error": repr(error)})
+            log.warning("webhooks.not_noted", extra={"delivery": due.id, "error": error})
         finally:
             self._busy[due.webhook_id] -= 1
             if not self._busy[due.webhook_id]:

@@ -35,7 +35,7 @@ class CacheSampler:
             try:
                 await self.sample()
             except (*REDIS_ERRORS, *DATABASE_UNAVAILABLE) as error:
-                log.info("sampler.skipped", extra={"error": repr(error)})
+                log.info("sampler.skipped", extra={"error": error})
 
     async def sample(self) -> None:
         """Check one random entry."""

@@ -78,7 +78,7 @@ class ClickRecorder:
             async with asyncio.timeout(seconds):
                 await self._send_all()
         except REDIS_ERRORS as error:
-            log.warning("clicks.left_in_journal", extra={"error": repr(error)})
+            log.warning("clicks.left_in_journal", extra={"error": error})
 
     def close(self) -> None:
         """Close the journal and free the slot."""
@@ -94,7 +94,7 @@ class ClickRecorder:
             try:
                 await self._journal.tend()
             except OSError as error:
-                log.warning("journal.tend_retry", extra={"error": repr(error)})
+                log.warning("journal.tend_retry", extra={"error": error})
                 await asyncio.sleep(SETTLE_SECONDS)
 
     async def _send(self) -> None:
@@ -108,7 +108,7 @@ class ClickRecorder:
             except REDIS_ERRORS as error:
                 self._has_clicks.set()
                 metrics.SEND_FAILURES.inc()
-                log.warning("clicks.retry", extra={"error": repr(error), "seconds": pause})
+                log.warning("clicks.retry", extra={"error": error, "seconds": pause})
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, RETRY_MAX_SECONDS)
             else:
@@ -143,7 +143,7 @@ class ClickRecorder:
                 for number in await _settle(self._sender):
                     self._journal.forget(number)
             except REDIS_ERRORS as error:  # or the disk's, an OSError too
-                log.warning("journal.settle_retry", extra={"error": repr(error)})
+                log.warning("journal.settle_retry", extra={"error": error})
             await self._sync_unless_sent(written)
             self._has_clicks.set()  # the bus may have restarted
             metrics.JOURNAL_BYTES.set(self._journal.size())
@@ -157,7 +157,7 @@ class ClickRecorder:
             try:
                 await self._journal.sync()
             except OSError as error:
-                log.warning("journal.sync_retry", extra={"error": repr(error)})
+                log.warning("journal.sync_retry", extra={"error": error})
 
     async def _adopt(self) -> None:
         """Send the journals of processes that are gone and will not come back."""
@@ -178,7 +178,7 @@ class ClickRecorder:
             sender.clear()
             log.info("journal.adopted", extra={"slot": slot.folder.name})
         except REDIS_ERRORS as error:
-            log.warning("journal.adopt_retry", extra={"error": repr(error)})
+            log.warning("journal.adopt_retry", extra={"error": error})
         finally:
             sender.close()
             slot.release()
@@ -196,5 +196,5 @@ def _claim(parent: Path) -> slots.Slot | None:
     try:
         return slots.claim_first(parent)
     except OSError as error:
-        log.error("journal.unusable", extra={"error": repr(error)})  # noqa: TRY400 - expected
+        log.error("journal.unusable", extra={"error": error})  # noqa: TRY400 - expected
         return None

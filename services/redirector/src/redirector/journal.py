@@ -201,7 +201,7 @@ class Journal:
         metrics.JOURNAL_ERRORS.inc(len(clicks))
         if not self._is_refused:
             self._is_refused = True
-            log.error("journal.refused", extra={"error": repr(error)})
+            log.error("journal.refused", extra={"error": error})
         self.unwritten.extend(clicks)
         excess = len(self.unwritten) - MAX_UNWRITTEN
         if excess > 0:

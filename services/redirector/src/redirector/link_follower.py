@@ -50,7 +50,7 @@ class LinkFollower:
                 while redis_client.part_of(self._bus, streams.LINKS) is server:
                     await self._read()
             except REDIS_ERRORS as error:
-                log.warning("links.retry", extra={"error": repr(error)})
+                log.warning("links.retry", extra={"error": error})
                 await asyncio.sleep(RETRY_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311
 
     async def _join(self) -> Redis:

@@ -70,7 +70,7 @@ class OrphanCounts:
                 await self._bus.eval(ADD, 1, key, *limits, *pairs)
         except REDIS_ERRORS as error:
             self._take_back(sent)
-            log.warning("orphans.retry", extra={"error": repr(error)})
+            log.warning("orphans.retry", extra={"error": error})
         except asyncio.CancelledError:
             self._take_back(sent)
             raise

@@ -85,4 +85,4 @@ class Passwords:
                     pipeline.expire(key, TRIES_SECONDS)
                     await pipeline.execute()
         except REDIS_ERRORS as error:
-            log.warning("password.uncounted", extra={"error": repr(error)})
+            log.warning("password.uncounted", extra={"error": error})
