@@ -1,3 +1,5 @@
+import pytest
+
 from tests import log_lines
 from tests.integration.management.conftest import Start
 
@@ -49,5 +51,11 @@ async def test_probes_are_quiet_until_they_fail(start: Start):
 
     (line,) = lines.named("request")
     assert (line["route"], line["status"], line["level"]) == ("/health/ready", 503, "warning")
-    (failed,) = lines.named("readiness.failed")
-    assert failed["dependency"] == "postgres"
+
+
+async def test_a_failed_probe_names_the_dependency(start: Start, caplog: pytest.LogCaptureFixture):
+    async with start(postgres_dsn=AWAY) as api:
+        assert (await api.get("/health/ready")).status == 503
+
+    (failed,) = (record for record in caplog.records if record.msg == "readiness.failed")
+    assert vars(failed)["dependency"] == "postgres"
