@@ -34,7 +34,8 @@ async def find_by_target(
     return found[0] if found else None
 
 
-# What a plain new link with this target would do for every visitor, this one does.
+# Every visitor gets there by it, now and later. By which status, for how long a browser remembers,
+# and with the visitor's query or without may differ from what a new link would do.
 ALIKE = """
     WHERE deleted_at IS NULL AND user_id = $2
       AND hashtextextended(original_url, 0) = hashtextextended($1::text, 0) AND original_url = $1
