@@ -41,6 +41,26 @@ async def test_others_may_not(start: Start, origins: str):
 
 
 @pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"Origin": OTHER}, "Disallowed CORS origin"),
+        ({"Access-Control-Request-Method": "TRACE"}, "Disallowed CORS method"),
+        ({"Access-Control-Request-Headers": "x-mine"}, "Disallowed CORS headers"),
+    ],
+)
+async def test_what_is_refused_is_an_error_like_all(
+    start: Start, changed: dict[str, str], says: str
+):
+    async with start(cors_origins=APP) as api:
+        asked = await api.ask("OPTIONS", "/urls", headers={"Origin": APP, **PREFLIGHT, **changed})
+
+    assert (asked.status, asked.json) == (400, {"error": says})
+    assert asked.headers["content-type"] == "application/json"
+    assert "Origin" in asked.headers["vary"]
+    assert asked.headers["x-request-id"]
+
+
+@pytest.mark.parametrize(
     "origins",
     ["*", "null", "app.example.com", "https://App.example.com", f"{APP}/", f"{APP} {APP}"],
 )

@@ -2,8 +2,12 @@
 
 import re
 
+from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
+
+from shared.http import error_response
 
 PREFLIGHT_SECONDS = 7_200  # no browser that is common keeps an answer longer
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -35,6 +39,22 @@ SHOWN = (
 _ORIGIN = re.compile(r"https?://[a-z0-9.:\[\]-]+\Z")  # as browsers send it: lower case, no path
 
 
+class _CORSMiddleware(CORSMiddleware):
+    """Starlette's, but what it refuses has the shape of all errors."""
+
+    def preflight_response(self, request_headers: Headers) -> Response:
+        answer = super().preflight_response(request_headers)
+        if answer.status_code < 400:
+            return answer
+        message = bytes(answer.body).decode()
+        return error_response(
+            request_headers.get("accept", ""),
+            answer.status_code,
+            message,
+            headers=self.preflight_headers,
+        )
+
+
 def allowing(origins: str) -> list[Middleware]:
     """Return what lets pages of these origins, with commas between, call us; of none, nothing.
 
@@ -49,7 +69,7 @@ def allowing(origins: str) -> list[Middleware]:
         return []
     return [
         Middleware(
-            CORSMiddleware,
+            _CORSMiddleware,
             allow_origins=named,
             allow_methods=METHODS,
             allow_headers=SENT,
