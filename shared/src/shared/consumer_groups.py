@@ -1,6 +1,12 @@
 """What every consumer group of the bus needs."""
 
+from typing import cast
+
 from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
+
+from shared import streams
 
 GONE_MS = 600_000  # a consumer silent for so long, with nothing pending, is gone
 
@@ -18,6 +24,33 @@ for _, raw in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
 end
 return removed
 """
+
+
+async def read(
+    bus: Redis,
+    stream: str,
+    group: str,
+    consumer: str,
+    after: bytes | str,
+    *,
+    count: int,
+    block: int | None,
+) -> streams.Entries:
+    """Return entries of `stream` for a consumer of `group`, waiting up to `block` ms for one.
+
+    A server that sends waiting readers away, as one does that is the master no more, raises what
+    a lost connection does.
+    """
+    try:
+        reply = cast(
+            "list[tuple[bytes, streams.Entries]]",
+            await bus.xreadgroup(group, consumer, {stream: after}, count=count, block=block),
+        )
+    except ResponseError as error:
+        if not str(error).startswith("UNBLOCKED"):
+            raise
+        raise RedisConnectionError(str(error)) from error
+    return reply[0][1] if reply else []
 
 
 async def remove_gone(bus: Redis, stream: str, group: str) -> None:

@@ -21,6 +21,7 @@ from tests.integration.event_ingest.conftest import (
     publish,
     stored,
 )
+from tests.integration.redirector.conftest import eventually
 
 
 async def dead(bus: Redis) -> list[dict[bytes, bytes]]:
@@ -139,6 +140,30 @@ async def test_what_a_lost_consumer_holds_is_taken_over_and_stored_once(
 
     assert await stored(pool) == (5, 5)
     assert await pending(bus) == 0
+
+
+async def test_readers_that_a_failover_sends_away_come_again(
+    bus: Redis, pool: Pool, consumers: Consumers
+):
+    consumer = consumers.make()
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(consumer.run())
+        await eventually(lambda: _send_readers_away(bus))
+        await publish(bus, [click()])
+
+        async def is_stored() -> bool:
+            return await stored(pool) == (1, 1)
+
+        await eventually(is_stored)
+        consumer._stop.set()
+
+
+async def _send_readers_away(bus: Redis) -> int:
+    """Answer them as a server does that becomes a replica; return how many they were."""
+    clients = await bus.client_list()
+    waiting = [int(each["id"]) for each in clients if "b" in each["flags"]]
+    return sum([await bus.client_unblock(each, error=True) for each in waiting])
 
 
 async def test_a_missing_partition_is_made(bus: Redis, pool: Pool, consumers: Consumers):

@@ -7,7 +7,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from event_ingest.frames import DeadLetter
-from shared import streams
+from shared import consumer_groups, streams
 
 BLOCK_MS = 1_000
 SOCKET_TIMEOUT_SECONDS = BLOCK_MS / 1000 + 4.0  # above BLOCK, or an idle stream looks dead
@@ -103,17 +103,15 @@ class ConsumerGroup:
         return int(await self._bus.xlen(streams.CLICKS_DEAD))
 
     async def _read(self, after: bytes, count: int, *, block: int | None) -> streams.Entries:
-        reply = cast(
-            "list[tuple[bytes, streams.Entries]]",
-            await self._bus.xreadgroup(
-                streams.INGEST_GROUP,
-                self._consumer,
-                {self.stream: after},
-                count=count,
-                block=block,
-            ),
+        return await consumer_groups.read(
+            self._bus,
+            self.stream,
+            streams.INGEST_GROUP,
+            self._consumer,
+            after,
+            count=count,
+            block=block,
         )
-        return reply[0][1] if reply else []
 
 
 def order(entry_id: bytes) -> tuple[int, int]:

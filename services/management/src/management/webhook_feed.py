@@ -3,9 +3,8 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, cast
 
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
@@ -27,6 +26,7 @@ log = logging.getLogger(__name__)
 
 GROUP = "webhooks"
 BLOCK_MS = 1_000
+READ_COUNT = 50  # entries at once
 SOCKET_TIMEOUT_SECONDS = BLOCK_MS / 1000 + 4.0  # above BLOCK, or an idle stream looks dead
 LINGER_SECONDS = 1.0  # clicks are collected for so long
 CLAIM_SECONDS = 15.0
@@ -136,17 +136,13 @@ class Feed:
             return []
         self._claim_at = time.monotonic() + CLAIM_SECONDS
         reply = await self._bus.xautoclaim(
-            self._stream, GROUP, self._consumer, min_idle_time=CLAIM_IDLE_MS, count=50
+            self._stream, GROUP, self._consumer, min_idle_time=CLAIM_IDLE_MS, count=READ_COUNT
         )
         await consumer_groups.remove_gone(self._bus, self._stream, GROUP)
         # Redis 6.2 returns (None, None) for entries that were trimmed; newer ones leave them out.
         return [(entry_id, fields) for entry_id, fields in reply[1] if entry_id is not None]
 
     async def _read(self, after: str) -> streams.Entries:
-        reply = cast(
-            "Sequence[Any]",
-            await self._bus.xreadgroup(
-                GROUP, self._consumer, {self._stream: after}, count=50, block=BLOCK_MS
-            ),
+        return await consumer_groups.read(
+            self._bus, self._stream, GROUP, self._consumer, after, count=READ_COUNT, block=BLOCK_MS
         )
-        return cast("streams.Entries", reply[0][1]) if reply else []
