@@ -142,6 +142,26 @@ async def test_what_a_lost_consumer_holds_is_taken_over_and_stored_once(
     assert await pending(bus) == 0
 
 
+@pytest.mark.parametrize("heir", ["ingest-1", "ingest-2"])
+async def test_what_is_claimed_while_it_is_in_hand_is_put_aside_once(
+    bus: Redis, pool: Pool, consumers: Consumers, heir: str
+):
+    await publish(bus, [click(url_id=-1), click()])
+    await add(bus, b"garbage")
+    group, other = consumers.group("ingest-1"), consumers.group(heir)
+    await group.ensure()
+    entries = await group.read_new(10)
+    claimed = await other.claim(0)
+
+    await consumers.make("ingest-1").process(entries)
+    await consumers.make(heir).process(claimed)
+
+    reasons = [letter[b"reason"] for letter in await dead(bus)]
+    assert sorted(reasons) == [b"out_of_range", b"undecodable"]
+    assert await stored(pool) == (1, 1)
+    assert await pending(bus) == 0
+
+
 async def test_readers_that_a_failover_sends_away_come_again(
     bus: Redis, pool: Pool, consumers: Consumers
 ):

@@ -223,12 +223,23 @@ class Consumer:
             self._log.write(level, "batch", facts)
 
     async def _acknowledge(self, entries: streams.Entries, dead: list[DeadLetter]) -> None:
-        if dead and await self._group.dead_letters() >= MAX_DEAD_LETTERS:
-            raise TooManyDeadLetters(f"{MAX_DEAD_LETTERS} dead letters wait for a decision")
+        if dead:
+            dead = await self._not_put_aside(dead)
         await self._group.acknowledge([entry_id for entry_id, _ in entries], dead)
         for letter in dead:
             metrics.DEAD.labels(letter.reason).inc()
             log.error("ingest.dead_letter", extra=_facts(letter))
+
+    async def _not_put_aside(self, dead: list[DeadLetter]) -> list[DeadLetter]:
+        """Return those of entries that nobody has acknowledged; raises `TooManyDeadLetters`.
+
+        What is held for long, as while PostgreSQL is away, is claimed by another consumer, or by
+        this one once more: who acknowledges it first puts aside what is dead of it.
+        """
+        if await self._group.dead_letters() >= MAX_DEAD_LETTERS:
+            raise TooManyDeadLetters(f"{MAX_DEAD_LETTERS} dead letters wait for a decision")
+        pending = await self._group.pending_among({letter.entry_id for letter in dead})
+        return [letter for letter in dead if letter.entry_id in pending]
 
     async def _with_database(self, act: Callable[[], Awaitable[Answer]]) -> Answer:
         return await self._until_it_works("database", DATABASE_ERRORS, act)

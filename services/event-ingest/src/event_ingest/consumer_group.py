@@ -1,6 +1,6 @@
 """A stream of clicks as the group `ingest` reads it: hides redis-py's reply shapes."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, cast
 
 from redis.asyncio import Redis
@@ -77,6 +77,18 @@ class ConsumerGroup:
             ),
         )
         return {row["message_id"]: row["times_delivered"] for row in rows}
+
+    async def pending_among(self, ids: Collection[bytes]) -> set[bytes]:
+        """Return those of the entries that no consumer has acknowledged."""
+        return {each for each in ids if await self._is_pending(each)}
+
+    async def _is_pending(self, entry_id: bytes) -> bool:
+        # One by one: in a range there are others' entries, too, and any number of them.
+        return bool(
+            await self._bus.xpending_range(
+                self.stream, streams.INGEST_GROUP, min=entry_id, max=entry_id, count=1
+            )
+        )
 
     async def acknowledge(self, ids: Sequence[bytes], dead: Sequence[DeadLetter]) -> None:
         """Put the dead letters aside, then acknowledge the entries.
