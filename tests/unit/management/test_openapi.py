@@ -1,5 +1,4 @@
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from management.openapi import document
 from management.print_openapi import text
 from management.resources import Operation, Resource, State, operation, paths_of, route
 from redirector import app as redirector
+from tests.references import references, referred
 
 ROOT = Path(__file__).parents[3]
 DOCUMENT = describe()
@@ -82,23 +82,9 @@ def test_a_path_parameter_that_is_no_id_has_to_be_described():
         document(paths_of(route("/days/{day}", get=show)))
 
 
-def references(value: Any) -> Iterator[str]:
-    if isinstance(value, dict):
-        if "$ref" in value:
-            yield value["$ref"]
-        value = list(value.values())
-    if isinstance(value, list):
-        for each in value:
-            yield from references(each)
-
-
 @pytest.mark.parametrize("reference", sorted(set(references(DOCUMENT))))
 def test_a_reference_leads_somewhere(reference: str):
-    target = DOCUMENT
-    for step in reference.removeprefix("#/").split("/"):
-        target = target[step]
-
-    assert target
+    assert referred(DOCUMENT, reference)
 
 
 def test_what_the_redirector_serves_is_described():

@@ -2,7 +2,6 @@ import json
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import pytest
 from shared import asyncapi, streams
 from shared.click_streams import NAMES
 from tests import bus_description
+from tests.references import references, referred
 
 ROOT = Path(__file__).parents[3]
 DOCUMENT = asyncapi.document()
@@ -47,23 +47,9 @@ def test_the_document_is_valid_asyncapi(official_schema: Any):
     jsonschema.Draft7Validator(official_schema).validate(DOCUMENT)
 
 
-def references(value: Any) -> Iterator[str]:
-    if isinstance(value, dict):
-        if "$ref" in value:
-            yield value["$ref"]
-        value = list(value.values())
-    if isinstance(value, list):
-        for each in value:
-            yield from references(each)
-
-
 @pytest.mark.parametrize("reference", sorted(set(references(DOCUMENT))))
 def test_a_reference_leads_somewhere(reference: str):
-    target = DOCUMENT
-    for step in reference.removeprefix("#/").split("/"):
-        target = target[step]
-
-    assert target
+    assert referred(DOCUMENT, reference)
 
 
 def test_every_stream_is_described_and_every_message_travels_on_one():
