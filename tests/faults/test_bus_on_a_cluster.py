@@ -33,12 +33,12 @@ from tests.integration.event_ingest.test_consumer import (
     test_trimming_leaves_what_any_group_has_not_acknowledged,
     test_what_a_lost_consumer_holds_is_taken_over_and_stored_once,
 )
-from tests.integration.redirector.conftest import eventually
 from tests.integration.shared.test_click_streams import (
     test_a_stream_is_told_once_and_soon_after_it_begins,
     test_all_that_there_are_are_found_whatever_their_number_was,
 )
 from tests.redis_cluster import NODES, LocalCluster
+from tests.waiting import eventually
 
 __all__ = [  # fixtures, and what is to hold on a cluster as well
     "consumers",

@@ -21,10 +21,10 @@ from tests.integration.redirector.conftest import (
     Redirector,
     Start,
     clicks_on,
-    eventually,
     links,
     start,
 )
+from tests.waiting import eventually
 
 __all__ = ["links", "start"]  # fixtures
 

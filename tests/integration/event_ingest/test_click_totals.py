@@ -6,10 +6,10 @@ import pytest
 from redis.asyncio import Redis
 
 from event_ingest import click_totals
-from shared.postgres import Connection, Pool
+from shared.postgres import Pool
 from shared.tasks import background
 from tests.integration.event_ingest.conftest import Consumers, click, publish
-from tests.integration.redirector.conftest import eventually
+from tests.waiting import eventually, is_waiting
 
 
 @pytest.fixture(autouse=True)
@@ -64,7 +64,7 @@ async def test_a_database_that_is_away_for_a_while_only_delays_them(
     async with pool.acquire() as holder, holder.transaction():
         await holder.execute("LOCK TABLE click_notes")
         async with background(click_totals.keep_totals(ingest_pool), name="totals"):
-            await eventually(lambda: _is_waiting(holder))
+            await eventually(lambda: is_waiting(holder))
             await holder.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
                 "WHERE usename = 'shortwire_ingest' AND datname = current_database()"
@@ -80,12 +80,3 @@ async def test_a_database_that_is_away_for_a_while_only_delays_them(
                 return await totals(pool) == {1: 1}
 
             await eventually(added)
-
-
-async def _is_waiting(connection: Connection) -> bool:
-    return bool(
-        await connection.fetchval(
-            "SELECT count(*) FROM pg_stat_activity "
-            "WHERE usename = 'shortwire_ingest' AND wait_event_type = 'Lock'"
-        )
-    )

@@ -21,7 +21,7 @@ from tests.integration.event_ingest.conftest import (
     publish,
     stored,
 )
-from tests.integration.redirector.conftest import eventually
+from tests.waiting import eventually
 
 
 async def dead(bus: Redis) -> list[dict[bytes, bytes]]:

@@ -10,11 +10,11 @@ from redis.asyncio import Redis
 from event_ingest import click_repository, day_sums
 from shared import postgres
 from shared.errors import OPERATIONAL_ERRORS
-from shared.postgres import Connection, Pool
+from shared.postgres import Pool
 from shared.tasks import background
 from tests.conftest import database_url
 from tests.integration.event_ingest.conftest import Consumers, click, publish
-from tests.integration.redirector.conftest import eventually
+from tests.waiting import eventually, is_waiting
 
 NOW = datetime.now(UTC)
 
@@ -81,7 +81,7 @@ async def test_a_database_that_is_away_for_a_while_only_delays_it(
     async with pool.acquire() as holder, holder.transaction():
         await holder.execute("LOCK TABLE all_links_daily")
         async with background(day_sums.keep_days(ingest_pool), name="days"):
-            await eventually(lambda: _is_waiting(holder))
+            await eventually(lambda: is_waiting(holder))
             await holder.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
                 "WHERE usename = 'shortwire_ingest' AND datname = current_database()"
@@ -120,13 +120,3 @@ async def test_a_day_may_take_longer_than_other_statements_but_not_for_ever(
             await holder.execute("LOCK TABLE summed_until")
             with pytest.raises(OPERATIONAL_ERRORS):
                 await click_repository.sum_up_day(hasty, 0.0)
-
-
-async def _is_waiting(connection: Connection) -> bool:
-    await connection.execute("SELECT pg_stat_clear_snapshot()")
-    return bool(
-        await connection.fetchval(
-            "SELECT count(*) FROM pg_stat_activity "
-            "WHERE usename = 'shortwire_ingest' AND wait_event_type = 'Lock'"
-        )
-    )

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 import uvicorn
 
+from management import connections
 from management.app import create_app
 from management.settings import Settings
 from shared.serve import HTTP_PROTOCOL
@@ -104,6 +105,12 @@ def _ask(
 
 
 Start = Callable[..., AbstractAsyncContextManager[Api]]
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that what a busy machine takes to connect is not answered with 503."""
+    monkeypatch.setattr(connections, "ACQUIRE_TIMEOUT_SECONDS", 5.0)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from shared.postgres import Pool
 from tests.integration.management.conftest import Api, Start
 from tests.integration.management.test_auth import World, admin_key
 from tests.integration.management.test_urls import changes_on
-from tests.integration.redirector.conftest import eventually
+from tests.waiting import eventually, is_waiting
 
 CSV = b"""id,username,email,created_at
 7,grace,grace@example.com,2025-07-13 12:40:57
@@ -261,22 +261,13 @@ async def test_a_link_that_is_trashed_or_restored_as_its_user_goes_goes_with_the
         removal = tasks.create_task(
             api.delete(f"/users/{ada}?transfer_to={bob}" if is_given else f"/users/{ada}")
         )
-        await eventually(lambda: _is_waiting(pool))
+        await eventually(lambda: is_waiting(other))
 
     assert removal.result().status == 204
     row = await pool.fetchrow("SELECT user_id, deleted_at FROM urls WHERE id = $1", url["id"])
     assert row is not None
     assert row["user_id"] == (bob if is_given else None)
     assert (row["deleted_at"] is None) == (is_given and change == RESTORE)
-
-
-async def _is_waiting(pool: Pool) -> bool:
-    return bool(
-        await pool.fetchval(
-            "SELECT count(*) FROM pg_stat_activity "
-            "WHERE datname = current_database() AND wait_event_type = 'Lock'"
-        )
-    )
 
 
 async def test_a_deleted_users_links_stop_and_its_events_stay(api: Api, pool: Pool):

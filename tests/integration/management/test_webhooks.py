@@ -7,7 +7,7 @@ import re
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,16 +26,11 @@ from shared.tasks import background
 from tests.conftest import database_url
 from tests.integration.management.conftest import Api, Start
 from tests.integration.management.test_live import NESTED, NOT_UTF8
+from tests.waiting import eventually
 
 GUIDE = Path(__file__).parents[3] / "docs/webhooks.md"
 DEADLINE_SECONDS = 30
 EVENTS = ["link.created", "link.updated", "link.deleted", "clicks"]
-
-
-async def eventually(condition: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(DEADLINE_SECONDS):
-        while not await condition():
-            await asyncio.sleep(0.05)
 
 
 class Receiver:

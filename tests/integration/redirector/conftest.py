@@ -21,8 +21,6 @@ from shared.postgres import Pool
 from shared.tasks import background
 from tests.conftest import database_url
 
-DEADLINE_SECONDS = 10.0
-
 
 class Answer(msgspec.Struct, frozen=True):
     status: int
@@ -183,11 +181,3 @@ async def clicks_on(bus: Redis, *names: str) -> list[Click]:
     entries = [entry for each in found for entry in cast("streams.Entries", each)]
     frames = [clicks_decoder.decode(fields[streams.CLICKS_BATCH]) for _, fields in entries]
     return [click for frame in frames for click in frame]
-
-
-async def eventually(condition: Callable[[], Any]) -> Any:
-    """Wait until the (async) condition returns something true, and return that."""
-    async with asyncio.timeout(DEADLINE_SECONDS):
-        while not (value := await condition()):
-            await asyncio.sleep(0.02)
-        return value

@@ -15,8 +15,9 @@ from redirector.hot_path import HotPath
 from redirector.protocol import MAX_HEAD_BYTES
 from shared.serve import CLOSE
 from tests import otlp_receiver
-from tests.integration.redirector.conftest import Links, Redirector, Start, eventually
+from tests.integration.redirector.conftest import Links, Redirector, Start
 from tests.integration.redirector.test_freshness import is_near
+from tests.waiting import eventually
 
 OLD = "https://example.com/old?a=1#b"
 NEW = "https://example.com/new"

@@ -10,7 +10,7 @@ from redis.crc import key_slot
 from redirector import click_sender
 from shared import link_cache, streams
 from shared.errors import REDIS_ERRORS
-from tests.integration.redirector.conftest import Links, Start, clicks_on, eventually
+from tests.integration.redirector.conftest import Links, Start, clicks_on
 from tests.integration.redirector.test_follow import (
     test_visits_to_unknown_codes_are_counted_and_no_clicks,
 )
@@ -26,6 +26,7 @@ from tests.integration.redirector.test_options import (
     test_of_many_visitors_at_once_only_so_many_pass,
 )
 from tests.redis_cluster import NODES, LocalCluster
+from tests.waiting import eventually
 
 __all__ = [
     "test_a_change_reaches_a_worker_that_remembers_the_link",

@@ -12,7 +12,7 @@ from redirector.click_recorder import ClickRecorder
 from redirector.segment import Segment
 from shared import streams
 from tests import tracing
-from tests.integration.redirector.conftest import eventually
+from tests.waiting import eventually
 
 
 async def test_the_journal_is_synced_while_the_bus_lacks_clicks_and_only_then(

@@ -12,7 +12,8 @@ from shared.tasks import background
 from tests.faults.test_ingest import Run, dsn, run, until
 from tests.faults.test_redirector import before
 from tests.integration.event_ingest.conftest import pending, stored
-from tests.integration.redirector.conftest import Links, Redirector, Start, clicks_on, eventually
+from tests.integration.redirector.conftest import Links, Redirector, Start, clicks_on
+from tests.waiting import eventually
 
 __all__ = ["dsn", "run"]  # fixtures
 

@@ -11,7 +11,8 @@ from redis.asyncio import Redis
 from redirector import orphan_counts
 from redirector.orphan_counts import OrphanCounts
 from shared import redis_client, streams
-from tests.integration.redirector.conftest import Links, Start, clicks_on, eventually
+from tests.integration.redirector.conftest import Links, Start, clicks_on
+from tests.waiting import eventually
 
 
 async def test_a_link_redirects_on_both_paths_with_and_without_slash(start: Start, links: Links):

@@ -8,7 +8,8 @@ from redirector import cache_sampler, metrics, near_cache
 from redirector.cache_sampler import CacheSampler
 from shared import link_cache, redis_client, streams
 from shared.events import LinkRecord, LinkState, encoder
-from tests.integration.redirector.conftest import Links, Redirector, Start, eventually
+from tests.integration.redirector.conftest import Links, Redirector, Start
+from tests.waiting import eventually
 
 OLD = "https://example.com/old"
 NEW = "https://example.com/new"

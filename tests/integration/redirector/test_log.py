@@ -6,9 +6,10 @@ from argon2 import PasswordHasher
 
 from redirector.hot_path import HotPath
 from tests import log_lines
-from tests.integration.redirector.conftest import Links, Start, eventually
+from tests.integration.redirector.conftest import Links, Start
 from tests.integration.redirector.test_freshness import is_near
 from tests.integration.redirector.test_options import unlock
+from tests.waiting import eventually
 
 NEVER = 60_000.0
 

@@ -16,7 +16,8 @@ from redis.asyncio import Redis
 
 from shared import streams
 from tests import bus_description
-from tests.integration.redirector.conftest import Links, Redirector, Start, clicks_on, eventually
+from tests.integration.redirector.conftest import Links, Redirector, Start, clicks_on
+from tests.waiting import eventually
 
 GUIDE = Path(__file__).parents[3] / "docs/streams.md"
 GROUP = "my-analytics"

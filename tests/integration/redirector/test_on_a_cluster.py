@@ -12,7 +12,7 @@ from redirector import cache_sampler, metrics, resolver
 from redirector.breaker import FAILURES_IN_A_ROW
 from redirector.cache_sampler import CacheSampler
 from shared import link_cache, pool_metrics
-from tests.integration.redirector.conftest import Links, Redirector, Start, eventually
+from tests.integration.redirector.conftest import Links, Redirector, Start
 from tests.integration.redirector.test_freshness import (
     test_a_change_reaches_a_worker_that_remembers_the_link,
     test_a_change_replaces_a_cached_entry_in_place_and_never_by_an_older,
@@ -25,6 +25,7 @@ from tests.integration.redirector.test_freshness import (
 )
 from tests.integration.redirector.test_options import locked, test_who_guesses_has_to_wait
 from tests.redis_cluster import NODES, LocalCluster
+from tests.waiting import eventually
 
 __all__ = [
     "locked",

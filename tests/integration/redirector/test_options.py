@@ -21,9 +21,9 @@ from tests.integration.redirector.conftest import (
     Redirector,
     Start,
     clicks_on,
-    eventually,
 )
 from tests.integration.redirector.test_freshness import is_near
+from tests.waiting import eventually
 
 TARGET = "https://example.com/there"
 OTHER = "https://example.com/other"

@@ -10,8 +10,9 @@ from argon2 import PasswordHasher
 from redis.asyncio import Redis
 
 from shared.events import Rule, encoder
-from tests.integration.redirector.conftest import Links, Start, clicks_on, eventually
+from tests.integration.redirector.conftest import Links, Start, clicks_on
 from tests.integration.redirector.test_freshness import is_near
+from tests.waiting import eventually
 
 TARGET = "https://example.com/there?a=%3Cb%3E&c"
 OTHER = "https://example.com/other"

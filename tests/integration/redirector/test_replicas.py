@@ -14,9 +14,10 @@ from redirector.link_store import LinkStore
 from shared import link_cache, postgres
 from shared.postgres import Pool
 from tests.conftest import database_url
-from tests.integration.redirector.conftest import Links, Redirector, Start, eventually
+from tests.integration.redirector.conftest import Links, Redirector, Start
 from tests.integration.redirector.test_on_a_cluster import sample
 from tests.replica import Replica
+from tests.waiting import eventually
 
 OLD = "https://example.com/old"
 NEW = "https://example.com/new"

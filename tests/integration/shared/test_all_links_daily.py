@@ -14,9 +14,9 @@ import pytest
 from management.stats_repository import ALL, DIMENSIONS, Days, Known, Share, find_known
 from shared import migrate
 from shared.postgres import Connection, Pool
-from tests.integration.redirector.conftest import eventually
-from tests.integration.shared.test_all_links_hourly import before_migration, is_waiting
+from tests.integration.shared.test_all_links_hourly import before_migration
 from tests.integration.shared.test_roll_ups import CORRECT, INSERT, LINKS, NOW, an_event
+from tests.waiting import eventually, is_waiting
 
 TODAY = NOW.date()
 MOMENTS = [NOW + timedelta(days=days) for days in (-3, -2, -1, 0, 1)]

@@ -12,8 +12,8 @@ import pytest
 
 from shared import migrate
 from shared.postgres import Connection, Pool
-from tests.integration.redirector.conftest import eventually
 from tests.integration.shared.test_roll_ups import CORRECT, INSERT, LINKS, NOW, an_event
+from tests.waiting import eventually, is_waiting
 
 DIFFERENCES = """
     SELECT hour, sum(clicks) AS clicks, sum(bots) AS bots, sum(previews) AS previews,
@@ -211,13 +211,3 @@ async def _store_and_count(connection: Connection, chance: random.Random) -> Non
     async with connection.transaction():
         await store(connection, [an_event(chance, 1 + number % 7) for number in range(50)])
         await visits(connection, chance, 10)
-
-
-async def is_waiting(connection: Connection) -> bool:
-    await connection.execute("SELECT pg_stat_clear_snapshot()")  # else a transaction sees the first
-    return bool(
-        await connection.fetchval(
-            "SELECT count(*) FROM pg_stat_activity "
-            "WHERE datname = current_database() AND wait_event_type = 'Lock'"
-        )
-    )

@@ -13,8 +13,8 @@ from redis.exceptions import MaxConnectionsError, MovedError, RedisError
 from shared import redis_client, settings
 from shared.redis_cluster import RedisCluster, slot_of
 from shared.streams import Entries
-from tests.integration.redirector.conftest import eventually
 from tests.redis_cluster import NODES, LocalCluster, command
+from tests.waiting import eventually
 
 ADD = "return redis.call('INCRBY', KEYS[1], ARGV[1])"
 Read = list[tuple[bytes, Entries]]
