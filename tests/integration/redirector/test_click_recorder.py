@@ -1,6 +1,7 @@
-"""When the disk is made to keep clicks: while the bus lacks them."""
+"""When clicks go to the bus, and when the disk is made to keep them: while the bus lacks them."""
 
 import asyncio
+import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,24 @@ from redirector.segment import Segment
 from shared import streams
 from tests import tracing
 from tests.waiting import eventually
+
+
+async def test_clicks_that_come_while_others_are_sent_gather_for_one_frame(
+    bus: Redis, tmp_path: Path
+):
+    frames = ClickFrames(bus, [streams.CLICKS], tracing.off())
+    recorder = ClickRecorder(tmp_path, frames, max_bytes=1 << 20, segment_bytes=1 << 16)
+    async with recorder.running():
+        began = time.monotonic()
+        for _ in range(300):
+            recorder.record([b"1"])
+            await asyncio.sleep(0.001)
+        sent = await bus.xlen(streams.CLICKS)
+        seconds = time.monotonic() - began
+        await recorder.drain(1)
+    recorder.close()
+
+    assert 1 <= sent <= seconds / click_recorder.GATHER_SECONDS + 1
 
 
 async def test_the_journal_is_synced_while_the_bus_lacks_clicks_and_only_then(

@@ -115,8 +115,10 @@ class ClickRecorder:
                 pause = RETRY_MIN_SECONDS
 
     async def _send_all(self) -> None:
+        """Send what is there now: what comes meanwhile gathers for the next frame."""
         await self._send_unwritten()
-        while True:
+        end = self._journal.end
+        while self._sender.sent < end:
             async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
                 count = await self._sender.send_some()
             self._journal.sent = self._sender.sent
