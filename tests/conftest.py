@@ -3,6 +3,7 @@
 import os
 import secrets
 from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import asyncpg
@@ -196,6 +197,16 @@ async def bus_url(bus_server: str) -> str:
 async def _flush(url: str) -> None:
     async with redis_client.connect(url, name="tests", max_connections=1, timeout=5) as redis:
         await redis.flushall()
+
+
+@asynccontextmanager
+async def refusing(redis: Redis) -> AsyncIterator[None]:
+    """Let the server take no writes, as if too few replicas followed it."""
+    await redis.config_set("min-replicas-to-write", 1)
+    try:
+        yield
+    finally:
+        await redis.config_set("min-replicas-to-write", 0)
 
 
 @pytest.fixture

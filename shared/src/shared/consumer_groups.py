@@ -3,8 +3,6 @@
 from typing import cast
 
 from redis.asyncio import Redis
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ResponseError
 
 from shared import streams
 
@@ -36,20 +34,11 @@ async def read(
     count: int,
     block: int | None,
 ) -> streams.Entries:
-    """Return entries of `stream` for a consumer of `group`, waiting up to `block` ms for one.
-
-    A server that sends waiting readers away, as one does that is the master no more, raises what
-    a lost connection does.
-    """
-    try:
-        reply = cast(
-            "list[tuple[bytes, streams.Entries]]",
-            await bus.xreadgroup(group, consumer, {stream: after}, count=count, block=block),
-        )
-    except ResponseError as error:
-        if not str(error).startswith("UNBLOCKED"):
-            raise
-        raise RedisConnectionError(str(error)) from error
+    """Return entries of `stream` for a consumer of `group`, waiting up to `block` ms for one."""
+    reply = cast(
+        "list[tuple[bytes, streams.Entries]]",
+        await bus.xreadgroup(group, consumer, {stream: after}, count=count, block=block),
+    )
     return reply[0][1] if reply else []
 
 

@@ -30,6 +30,10 @@ class Unavailable(DomainError):
         super().__init__(message)
 
 
+class ServerRefuses(redis.exceptions.ResponseError):
+    """Redis is in a state in which it does not do this: a full disk, no replica, a failover."""
+
+
 # asyncpg's connection trouble has several roots; see the exception tree in its documentation.
 DATABASE_UNAVAILABLE: tuple[type[Exception], ...] = (
     OSError,  # includes TimeoutError and ConnectionRefusedError
@@ -49,6 +53,7 @@ REDIS_UNAVAILABLE: tuple[type[Exception], ...] = (
     redis.exceptions.OutOfMemoryError,
     redis.exceptions.ReadOnlyError,
     redis.exceptions.MaxConnectionsError,
+    ServerRefuses,
     redis.exceptions.ClusterDownError,
     redis.exceptions.TryAgainError,  # this and the next: a cluster's slots are being moved
     redis.exceptions.AskError,  # the base of MovedError

@@ -3,14 +3,27 @@
 from urllib.parse import urlsplit
 
 from redis.asyncio import Redis
+from redis.asyncio.connection import DefaultParser
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from shared.errors import ServerRefuses
 from shared.redis_cluster import Address, RedisCluster
 
 CONNECT_TIMEOUT_SECONDS = 1.0
 PORT = 6379
 CLUSTER = "+cluster"  # behind the scheme of an address: redis+cluster://, rediss+cluster://
+
+# Replies that tell of the server, not of the command; redis-py knows some of them only.
+REFUSALS = (
+    "MISCONF",  # what is written can't be saved: its disk is full
+    "NOREPLICAS",  # fewer follow than `min-replicas-to-write`
+    "UNBLOCKED",  # a reader that waits is sent away: the server is the master no more
+)
+
+
+class _Parser(DefaultParser):  # type: ignore[misc, valid-type] # hiredis's, where it is there
+    EXCEPTION_CLASSES = DefaultParser.EXCEPTION_CLASSES | dict.fromkeys(REFUSALS, ServerRefuses)
 
 
 def connect(url: str, *, name: str, max_connections: int, timeout: float | None) -> Redis:
@@ -30,6 +43,7 @@ def connect(url: str, *, name: str, max_connections: int, timeout: float | None)
             max_connections=max_connections,
             socket_connect_timeout=CONNECT_TIMEOUT_SECONDS,
             socket_timeout=timeout,
+            parser_class=_Parser,
             retry=Retry(NoBackoff(), 0),
             retry_on_error=[],
         )

@@ -13,6 +13,7 @@ from event_ingest.replay_dead import replay
 from shared import consumer_groups, streams
 from shared.postgres import Pool
 from tests import log_lines
+from tests.conftest import refusing
 from tests.integration.event_ingest.conftest import (
     Consumers,
     add,
@@ -171,12 +172,32 @@ async def test_readers_that_a_failover_sends_away_come_again(
         tasks.create_task(consumer.run())
         await eventually(lambda: _send_readers_away(bus))
         await publish(bus, [click()])
-
-        async def is_stored() -> bool:
-            return await stored(pool) == (1, 1)
-
-        await eventually(is_stored)
+        await eventually(lambda: is_stored(pool, 1))
         consumer._stop.set()
+
+
+async def test_a_bus_that_takes_no_writes_for_a_while_only_delays_them(
+    bus: Redis, pool: Pool, consumers: Consumers, caplog: pytest.LogCaptureFixture
+):
+    consumer = consumers.make()
+
+    async def is_told() -> bool:
+        told = [record for record in caplog.records if record.msg == "ingest.retry"]
+        return any(vars(record)["store"] == "bus" for record in told)
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(consumer.run())
+        await publish(bus, [click()])
+        await eventually(lambda: is_stored(pool, 1))
+        async with refusing(bus):
+            await eventually(is_told)
+        await publish(bus, [click()])
+        await eventually(lambda: is_stored(pool, 2))
+        consumer._stop.set()
+
+
+async def is_stored(pool: Pool, count: int) -> bool:
+    return await stored(pool) == (count, count)
 
 
 async def _send_readers_away(bus: Redis) -> int:
