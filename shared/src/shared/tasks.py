@@ -17,13 +17,16 @@ async def background(work: Coroutine[object, object, object], *, name: str) -> A
     """Run `work` beside the block and cancel it at its end.
 
     If `work` ends by itself or fails, the process is sent SIGTERM: a service without its task
-    would look alive and do nothing, and the restart policy must see it go.
+    would look alive and do nothing, and the restart policy must see it go. Raises `SystemExit`
+    then, at the end of the block: a process that takes SIGTERM for its end ends with a failure.
     """
-    ended = False
+    ended = has_died = False
 
     def on_done(task: asyncio.Task[object]) -> None:
+        nonlocal has_died
         if ended or task.cancelled():
             return
+        has_died = True
         log.critical("task.died", extra={"task": name}, exc_info=task.exception())
         os.kill(os.getpid(), signal.SIGTERM)
 
@@ -38,6 +41,8 @@ async def background(work: Coroutine[object, object, object], *, name: str) -> A
         while not task.done():
             task.cancel()
             await asyncio.wait({task}, timeout=CANCEL_AGAIN_SECONDS)
+    if has_died:
+        raise SystemExit(1)
 
 
 async def sleep_unless(stop: asyncio.Event, seconds: float) -> None:

@@ -1,11 +1,14 @@
 import asyncio
+import signal
 import sys
 from contextlib import suppress
+
+import pytest
 
 from shared.tasks import background
 
 PROGRAM = """
-import asyncio, logging
+import asyncio, signal
 from shared.tasks import background
 
 async def dies():
@@ -13,21 +16,28 @@ async def dies():
     raise RuntimeError("a task that a service cannot do without")
 
 async def main():
+    stop = asyncio.Event()
+    if %s:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     async with background(dies(), name="dies"):
-        await asyncio.sleep(30)
+        await stop.wait()
+    print("all is well")
 
 asyncio.run(main())
 """
 
 
-async def test_a_task_that_dies_takes_its_process_with_it():
+@pytest.mark.parametrize(("ends_well", "code"), [(False, -signal.SIGTERM), (True, 1)])
+async def test_a_task_that_dies_takes_its_process_with_it(*, ends_well: bool, code: int):
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", PROGRAM, stderr=asyncio.subprocess.PIPE
+        *(sys.executable, "-c", PROGRAM % ends_well),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
     )
 
-    _, errors = await asyncio.wait_for(process.communicate(), 10)
+    said, errors = await asyncio.wait_for(process.communicate(), 10)
 
-    assert process.returncode != 0
+    assert (process.returncode, said) == (code, b"")
     assert b"task.died" in errors
 
 
