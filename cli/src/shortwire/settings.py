@@ -21,7 +21,7 @@ class Settings(settings.Settings, frozen=True, kw_only=True):
     # Where visitors reach the gateway; empty: derived from `bind` and `port`.
     public_url: settings.WebAddress = ""
     auth: Literal["open", "required"] = "required"
-    cors_origins: str = ""  # of other sites' pages that may call the API, with commas between
+    cors_origins: settings.Origins = ""  # of other sites' pages that may call the API
     redirectors: Processes = 1
     ingests: Processes = 1
     click_streams: settings.ClickStreams = 1

@@ -1,5 +1,6 @@
 """Bring the schema up to date: `python -m shared.migrate`. Running it again changes nothing."""
 
+import argparse
 import asyncio
 import hashlib
 import logging
@@ -138,5 +139,6 @@ async def run(config: Settings) -> list[str]:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(prog="python -m shared.migrate", description=__doc__).parse_args()
     logs.configure("migrate")
     asyncio.run(run(settings.load(Settings)))

@@ -23,6 +23,15 @@ WebAddress = Annotated[
         description="an address like https://go.example.com",
     ),
 ]
+# As browsers send them: lower case, no path. Not `*`: with AUTH=open any page that somebody of a
+# trusted network reads could do anything.
+Origins = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"\A(\s*https?://[a-z0-9.:\[\]-]+\s*(,|\Z))*\Z",
+        description="origins like https://app.example.com, with commas between",
+    ),
+]
 ClickStreams = Annotated[int, msgspec.Meta(ge=1, le=streams.MAX_CLICK_STREAMS)]
 
 

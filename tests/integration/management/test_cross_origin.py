@@ -2,7 +2,6 @@
 
 import pytest
 
-from management import cross_origin
 from tests.integration.management.conftest import Start
 
 APP, OTHER = "https://app.example.com", "https://other.example"
@@ -58,12 +57,3 @@ async def test_what_is_refused_is_an_error_like_all(
     assert asked.headers["content-type"] == "application/json"
     assert "Origin" in asked.headers["vary"]
     assert asked.headers["x-request-id"]
-
-
-@pytest.mark.parametrize(
-    "origins",
-    ["*", "null", "app.example.com", "https://App.example.com", f"{APP}/", f"{APP} {APP}"],
-)
-def test_what_is_no_origin_is_named_at_the_start(origins: str):
-    with pytest.raises(ValueError, match="CORS_ORIGINS"):
-        cross_origin.allowing(origins)

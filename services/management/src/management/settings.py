@@ -30,7 +30,7 @@ class Settings(request_log.Settings, frozen=True, kw_only=True):
     key_rate: Rate = 100
     address_rate: Rate = 100
     trusted_proxies: str = "127.0.0.1"
-    cors_origins: str = ""
+    cors_origins: settings.Origins = ""
     webhook_private_targets: bool = False
 
 

@@ -78,7 +78,12 @@ async def _replicas(settings: Settings) -> AsyncIterator[Pool | None]:
 
 
 def create_app(settings: Settings) -> Starlette:
-    """Build the application; nothing is opened before its lifespan starts."""
+    """Build the application; no server is asked before its lifespan starts.
+
+    Raises `SystemExit` where the database of countries can't be read: a lifespan that ends so is
+    logged with its traceback.
+    """
+    countries = Countries(settings.geoip_database)
     tracing = Tracing("redirector", settings)
     request_log = RequestLog(settings)
 
@@ -135,7 +140,6 @@ def create_app(settings: Settings) -> Starlette:
                 address_policy=settings.ip_policy,
                 honour_opt_out=settings.honour_opt_out,
             )
-            countries = Countries(settings.geoip_database)
             orphans = OrphanCounts(bus, DEFAULT_DOMAIN)
             try:
                 async with (
