@@ -136,6 +136,11 @@ URLS = Table(
             ON alias.domain_id = 1 AND alias.short_code = incoming.short_code
          WHERE alias.url_id <> incoming.id
         UNION ALL
+        SELECT line, 'short_code', 'is a reserved word'
+          FROM incoming_urls AS incoming
+          JOIN reserved_codes AS reserved ON reserved.short_code = lower(incoming.short_code)
+         WHERE NOT EXISTS (SELECT FROM urls WHERE urls.id = incoming.id)
+        UNION ALL
         SELECT line, 'user_id', 'there is no user ' || user_id
           FROM incoming_urls AS incoming
          WHERE NOT EXISTS (SELECT FROM users WHERE users.id = incoming.user_id)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import msgspec
 
+from shared.reserved_codes import is_reserved
+
 MAX_INTEGER = 2**63 - 1  # PostgreSQL's bigint
 FIRST_YEAR, LAST_YEAR = 1970, 2099
 
@@ -131,6 +133,13 @@ def matching(pattern: str, max_length: int, meaning: str) -> Parser:
     return parse
 
 
+def code(text: str) -> object:
+    """Return a short code that visitors can reach."""
+    if is_reserved(text):
+        raise ValueError(f"{_quoted(text)} is a reserved word")
+    return WELL_FORMED_CODE(text)
+
+
 def json_object(text: str) -> str:
     """Return the text of a JSON object that PostgreSQL can hold."""
     try:
@@ -158,7 +167,7 @@ def _quoted(text: str) -> str:
 
 
 EMAIL = matching(r"[^@\s]+@[^@\s]+", 254, "address like ada@example.com")
-CODE = matching(r"[A-Za-z0-9_-]+", 64, "short code (letters, digits, _ and -)")
+WELL_FORMED_CODE = matching(r"[A-Za-z0-9_-]+", 64, "short code (letters, digits, _ and -)")
 TARGET = matching(
     r"(?i:https?)://[!-~]+", 2_048, "absolute http or https address of visible ASCII characters"
 )
@@ -172,7 +181,7 @@ USER_COLUMNS = (
 URL_COLUMNS = (
     Column("id", integer),
     Column("user_id", integer),
-    Column("short_code", CODE),
+    Column("short_code", code),
     Column("original_url", TARGET),
     Column("title", optional(text(10_000))),
     Column("is_active", boolean),

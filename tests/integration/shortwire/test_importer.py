@@ -152,6 +152,7 @@ async def test_new_ids_begin_after_the_imported_ones_and_never_before(
         (URLS, OTHER.replace("71,", "50,", 1), "field id: URL 50 exists and has another code"),
         (URLS, OTHER.replace("xyz789", "taken1"), "line 3, field short_code: is taken by URL 50"),
         (URLS, OTHER.replace("xyz789", "alias1"), "field short_code: is an alias of URL 50"),
+        (URLS, OTHER.replace("xyz789", "Forms"), "line 3, field short_code: is a reserved word"),
         (URLS, OTHER.replace("71,7,", "71,9,"), "line 3, field user_id: there is no user 9"),
         (EVENTS, CLICK.replace("701,", "700,"), "line 3, field id: stands in line 2 too"),
         (EVENTS, CLICK.replace("701,", "500,"), "field id: event 500 exists and is another one"),
@@ -170,6 +171,7 @@ async def test_a_row_that_contradicts_is_named_and_nothing_of_its_file_stays(
         " VALUES (50, 5, 'taken1', 'https://example.com/')"
     )
     await connection.execute("INSERT INTO url_aliases (short_code, url_id) VALUES ('alias1', 50)")
+    await connection.execute("INSERT INTO reserved_codes (short_code) VALUES ('forms')")
     await connection.execute("INSERT INTO events (id, event_type) VALUES (500, 'created')")
     first = {"users": ADA, "urls": LINK, "events": CREATED}[table.name]
     before = await _counts(connection)

@@ -59,6 +59,7 @@ def test_lines_are_counted_over_line_breaks_in_fields_and_empty_lines(file: Path
         (USERS + ADA.replace("12-29", "13-29"), USER_COLUMNS, "field created_at: '2025-13-29"),
         (USERS + ADA.replace("2025", "0025"), USER_COLUMNS, "field created_at: the year must"),
         (URLS + "1,1,a/b,https://a.de,,True,2025-01-01,2025-01-01\n", URL_COLUMNS, "short_code"),
+        (URLS + "1,1,Docs,https://a.de,,True,2025-01-01,2025-01-01\n", URL_COLUMNS, "a reserved"),
         (URLS + "1,1,ab,ftp://a.de,,True,2025-01-01,2025-01-01\n", URL_COLUMNS, "original_url"),
         (URLS + "1,1,ab,https://a.de/\t,,True,2025-01-01,2025-01-01\n", URL_COLUMNS, "original_"),
         (URLS + "1,1,ab,https://a.de,,yes,2025-01-01,2025-01-01\n", URL_COLUMNS, "is_active"),

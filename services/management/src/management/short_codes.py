@@ -5,48 +5,12 @@ import secrets
 import string
 
 from management.fields import Check, accepts
+from shared.reserved_codes import is_reserved
 
 ALPHABET = string.ascii_letters + string.digits
 GENERATED_LENGTH = 6
 MIN_LENGTH = 3
 MAX_LENGTH = 64
-# Every first path segment in use, now or by a later release.
-RESERVED = frozenset(
-    {
-        "api",
-        "app",
-        "admin",
-        "assets",
-        "banned-hosts",
-        "docs",
-        "domains",
-        "events",
-        "export",
-        "exports",
-        "favicon",
-        "health",
-        "import",
-        "imports",
-        "keys",
-        "login",
-        "logout",
-        "me",
-        "metrics",
-        "openapi",
-        "qr",
-        "redirect",
-        "reserved-codes",
-        "robots",
-        "session",
-        "sessions",
-        "static",
-        "stats",
-        "tags",
-        "urls",
-        "users",
-        "webhooks",
-    }
-)
 CODE_PATTERN = rf"[A-Za-z0-9_-]{{{MIN_LENGTH},{MAX_LENGTH}}}"
 _CODE = re.compile(rf"{CODE_PATTERN}\Z")
 
@@ -57,11 +21,6 @@ def generate() -> str:
         code = "".join(secrets.choice(ALPHABET) for _ in range(GENERATED_LENGTH))
         if not is_reserved(code):
             return code
-
-
-def is_reserved(code: str) -> bool:
-    """Tell whether `code` would hide one of our own paths."""
-    return code.lower() in RESERVED
 
 
 @accepts(
