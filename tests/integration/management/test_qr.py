@@ -16,7 +16,7 @@ PUBLIC = "https://sho.rt"
 def pixels_of_svg(picture: bytes) -> Image.Image:
     """Paint the SVG's one path of horizontal strokes, eight pixels a module."""
     text = picture.decode()
-    side = re.search(r'<svg[^>]* width="([\d.]+)" height="\1"', text)
+    side = re.search(r'<svg[^>]* width="([\d.]+)px" height="\1px" viewBox="0 0 \1 \1"', text)
     assert side
     dark = re.search(
         r'<path [^>]*d="(M[^"]+)"[^>]*class="qrline"|class="qrline"[^>]*d="([^"]+)"', text
@@ -83,7 +83,7 @@ async def test_an_svg_says_the_same_at_the_size_asked_for(code_of: tuple[Api, st
     answer = await api.get(f"{path}?size=512&level=H")
 
     assert answer.headers["content-type"].startswith("image/svg+xml")
-    assert re.search(rb' width="512(\.0+)?"', answer.body)
+    assert re.search(rb' width="512(\.0+)?px"', answer.body)
     assert read(pixels_of_svg(answer.body)) == (HOLDS, "H")
 
 

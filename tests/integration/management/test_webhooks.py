@@ -23,7 +23,7 @@ from shared import consumer_groups, streams
 from shared.events import Click, encoder
 from shared.postgres import Pool
 from shared.tasks import background
-from tests.conftest import database_url
+from tests.conftest import database_url, refusing
 from tests.integration.management.conftest import Api, Start
 from tests.integration.management.test_live import NESTED, NOT_UTF8
 from tests.waiting import eventually
@@ -398,18 +398,28 @@ async def test_after_the_last_attempt_a_message_is_dead_and_shown(api: Api, run:
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]"])
 async def test_a_private_address_is_refused_when_it_is_connected_to(api: Api, run: Run, host: str):
     async with receiving() as receiver, run(WEBHOOK_PRIVATE_TARGETS="false"):
-        hook = await hook_for(api, receiver.url.replace("127.0.0.1", host))
-        await api.post(f"/webhooks/{hook['id']}/test")
+        error = await failure_of_a_test(api, receiver.url.replace("127.0.0.1", host))
 
-        async def has_failed() -> bool:
-            (only,) = await deliveries(api, hook)
-            return only["last_error"] is not None
-
-        await eventually(has_failed)
-        (delivery,) = await deliveries(api, hook)
-
-    assert "not public" in delivery["last_error"] or "not a public" in delivery["last_error"]
+    assert "not public" in error or "not a public" in error
     assert receiver.got == []
+
+
+async def test_a_host_whose_name_is_not_known_is_said(api: Api, run: Run):
+    async with run():
+        error = await failure_of_a_test(api, "https://nowhere.invalid/")
+
+    assert error == "No connection: the name of the host is not known"
+
+
+async def failure_of_a_test(api: Api, url: str) -> str:
+    hook = await hook_for(api, url)
+    await api.post(f"/webhooks/{hook['id']}/test")
+
+    async def failure() -> Any:
+        (only,) = await deliveries(api, hook)
+        return only["last_error"]
+
+    return str(await eventually(failure))
 
 
 @pytest.mark.parametrize(
@@ -448,6 +458,20 @@ async def test_the_secret_is_shown_once(api: Api):
 
     assert hook["secret"].startswith("whsec_")
     assert all("secret" not in each for each in shown)
+
+
+async def test_a_bus_that_takes_no_writes_for_a_while_only_delays_messages(
+    api: Api, run: Run, bus: Redis
+):
+    async with receiving() as receiver, run():
+        user = await api.user()
+        await hook_for(api, receiver.url, user_id=user)
+        await api.url(user, short_code="before")
+        await receiver.has(1)
+        async with refusing(bus):
+            await asyncio.sleep(3 * webhook_feed.BLOCK_MS / 1000)
+        await api.url(user, short_code="after")
+        await receiver.has(2)
 
 
 async def test_the_consumer_of_a_process_that_is_gone_is_forgotten(

@@ -28,4 +28,4 @@ async def keep_totals(pool: Pool) -> None:
                 pass
             metrics.TOTALS_AT.set_to_current_time()
         except OPERATIONAL_ERRORS as error:
-            log.warning("totals.retry", extra={"error": repr(error)})
+            log.warning("totals.retry", extra={"error": error})

@@ -261,7 +261,7 @@ class Consumer:
                 return await act()
             except errors as error:
                 metrics.RETRIES.labels(store).inc()
-                log.warning("ingest.retry", extra={"store": store, "error": repr(error)})
+                log.warning("ingest.retry", extra={"store": store, "error": error})
             if time.monotonic() - began > RETRY_MAX_SECONDS:
                 pause = RETRY_MIN_SECONDS  # it had worked for a while
             await sleep_unless(self._stop, pause * random.uniform(0.5, 1.0))  # noqa: S311

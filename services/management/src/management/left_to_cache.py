@@ -72,6 +72,6 @@ class LeftToCache:
         except REDIS_ERRORS as error:
             self._ask_again_at[part] = time.monotonic() + AWAY_SECONDS
             metrics.RELAY_FAILURES.inc()
-            log.warning("relay.cache_away", extra={"error": repr(error)})
+            log.warning("relay.cache_away", extra={"error": error})
             return False
         return True

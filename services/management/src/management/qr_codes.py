@@ -43,7 +43,8 @@ def draw(text: str, style: Style) -> bytes:
     if style.format == "png":
         code.save(out, kind="png", scale=max(1, style.size // modules), **common)
     else:
-        code.save(out, kind="svg", scale=style.size / modules, **common)
+        # With a unit it gets a viewBox, without which a page can't scale it.
+        code.save(out, kind="svg", scale=style.size / modules, unit="px", **common)
     return out.getvalue()
 
 

@@ -186,4 +186,6 @@ def _sentence(error: Exception) -> str:
         return str(cause)
     if isinstance(error, TimeoutError):
         return f"No answer within {TOTAL_SECONDS:.0f} s"
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return "No connection: the name of the host is not known"
     return f"No connection: {type(error).__name__}"
