@@ -179,8 +179,11 @@ def test_what_a_command_cannot_do_is_said_in_a_sentence(arguments: list[str], se
 
 
 def test_a_database_that_is_none_is_said(launch: Launch):
-    sentence = refused(launch(POSTGRES_URL="nowhere"))
+    launcher = launch(POSTGRES_URL="nowhere")
 
+    sentence = refused(launcher)
+
+    assert "waiting for PostgreSQL up to 120 s" in launcher.printed()
     assert "shared.migrate failed: PostgreSQL can't be reached: invalid DSN" in sentence
 
 

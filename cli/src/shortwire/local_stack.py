@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
+from shared.migrate import CONNECT_ATTEMPTS, CONNECT_RETRY_SECONDS
 from shortwire import data_folder, database_repository, log_files, services, stack_file, welcome
 from shortwire.data_folder import DataFolder
 from shortwire.parts import Parts
@@ -15,6 +16,8 @@ from shortwire.supervisor import Supervisor
 
 HOUSEKEEPING_SECONDS = 30.0
 RETRY_SECONDS = 1.0
+# An attempt may take as long as the pause after it.
+WAIT_SECONDS = CONNECT_ATTEMPTS * CONNECT_RETRY_SECONDS * 2
 
 Say = Callable[[str], None]
 
@@ -57,7 +60,8 @@ def _start(
     say("Starting PostgreSQL and Redis (the first time takes some seconds longer) …")
     supervisor.start(parts.stores(signals.pause), signals.pause)
     parts.prepare_database()
-    say("Bringing the schema up to date …")
+    wait = f", waiting for PostgreSQL up to {WAIT_SECONDS:.0f} s" if settings.postgres_url else ""
+    say(f"Bringing the schema up to date{wait} …")
     services.migrate(parts.migration(), signals.pause)
     say("Starting event-ingest, management and redirector …")
     supervisor.start(parts.services(), signals.pause)
