@@ -4,6 +4,7 @@ Four installations side by side, one after the other under load, round robin: wi
 endpoint, and with one at several ratios. The receiver forgets what it gets.
 """
 
+import asyncio
 import http.client
 import json
 import socket
@@ -15,6 +16,7 @@ from urllib.parse import urlsplit
 import psutil
 
 from bench import installation, report, wrk
+from bench.bus import wait_until_stored
 from bench.installation import Installation
 from bench.medians import figure, ratios
 from bench.wrk import Traffic
@@ -43,12 +45,14 @@ def main() -> None:
             _make_link(each)
         for _ in range(ROUNDS):
             for name, each in running.items():
-                load = wrk.run(
-                    each.stack.redirectors[0].url,
-                    Traffic(code=CODE),
-                    seconds=SECONDS,
-                    connections=CONNECTIONS,
-                )
+                with each.paused_ingest():
+                    load = wrk.run(
+                        each.stack.redirectors[0].url,
+                        Traffic(code=CODE),
+                        seconds=SECONDS,
+                        connections=CONNECTIONS,
+                    )
+                asyncio.run(wait_until_stored(each.stack.bus.url))
                 if load.refused:
                     raise SystemExit(f"{name}: {load.refused} requests were refused")
                 rates[name].append(load.rate)
