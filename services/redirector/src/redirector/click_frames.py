@@ -30,7 +30,8 @@ class ClickFrames:
         """
         stream = next(self._turns)
         count = sum(line.count for line in lines)
-        batch = b"[%b]" % b",".join(line.payload for line in lines)
+        clicks = b",".join([line.payload for line in lines])
+        batch = b"".join((b"[", clicks, b"]"))  # formatting takes ten times as long to copy it
         attributes = {
             **telemetry.messaging(stream, "send"),
             "messaging.batch.message_count": count,

@@ -10,7 +10,7 @@ import msgspec
 from redirector import metrics
 from redirector.click_frames import ClickFrames
 from redirector.journal_lines import Position, segment_path, segments
-from redirector.journal_reader import READ_BYTES, JournalReader
+from redirector.journal_reader import JournalReader
 from redirector.recent_lines import RecentLines
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class ClickSender:
         stores them recognises an id it has.
         """
         begin = self.sent
-        batch = self._recent.take_after(begin, READ_BYTES) or self._reader.read(begin)
+        batch = self._recent.take_after(begin) or self._reader.read(begin)
         if batch.corrupt:
             metrics.CLICKS_DROPPED.labels("corrupt").inc(batch.corrupt)
             log.error("journal.corrupt", extra={"lines": batch.corrupt})
