@@ -47,7 +47,8 @@ def await_growth(scaled: Scaled, load: subprocess.Popen[str]) -> None:
 def test_redirectors_grow_under_load_and_shrink_after_it_and_no_request_fails(scaled: Scaled):
     links = scaled.make_links(5, "grown")
     largest = 2
-    with crowd(scaled, links, visitors=1) as visitors:  # more would keep up the load themselves
+    # More, or faster ones, would keep up the load themselves.
+    with crowd(scaled, links, visitors=1, pause=0.05) as visitors:
         with wrk(scaled, "grown-0") as load:
             await_growth(scaled, load)
             while load.poll() is None:

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 
 from shortwire.servers import LOOPBACK
 from tests.compose.deployment.installation import Installation
@@ -26,12 +27,12 @@ class Crowd:
         self.slowest = 0.0
         self._stop = threading.Event()
 
-    def visit(self, port: int, links: Mapping[str, str]) -> None:
+    def visit(self, port: int, links: Mapping[str, str], pause: float) -> None:
         for code, target in itertools.cycle(links.items()):
             if self._stop.is_set():
                 return
             self.redirects[follow(port, code, target)] += 1
-            time.sleep(PAUSE_SECONDS)
+            time.sleep(pause)
 
     def change(self, installation: Installation, url_id: int) -> None:
         for number in itertools.count():
@@ -70,11 +71,13 @@ def crowd(
     links: Mapping[str, str],
     *,
     visitors: int = VISITORS,
+    pause: float = PAUSE_SECONDS,
     owner_of: int | None = None,
 ) -> Iterator[Crowd]:
     """Visitors of `links`, and the owner of a URL where one is named, until the block ends."""
     made = Crowd()
-    jobs: list[Callable[[], None]] = [lambda: made.visit(installation.port, links)] * visitors
+    visit = partial(made.visit, installation.port, links, pause)
+    jobs: list[Callable[[], None]] = [visit] * visitors
     if owner_of is not None:
         url_id = owner_of
         jobs.append(lambda: made.change(installation, url_id))
