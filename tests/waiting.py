@@ -6,12 +6,12 @@ from typing import Any
 
 from shared.postgres import Connection
 
-DEADLINE_SECONDS = 30.0
+DEADLINE_SECONDS = 10.0
 
 
-async def eventually(condition: Callable[[], Any]) -> Any:
+async def eventually(condition: Callable[[], Any], seconds: float = DEADLINE_SECONDS) -> Any:
     """Wait until the (async) condition returns something true, and return that."""
-    async with asyncio.timeout(DEADLINE_SECONDS):
+    async with asyncio.timeout(seconds):
         while not (value := await condition()):
             await asyncio.sleep(0.02)
         return value

@@ -62,7 +62,7 @@ class Receiver:
         async def enough() -> bool:
             return len(self.got) >= count
 
-        await eventually(enough)
+        await eventually(enough, DEADLINE_SECONDS)
 
 
 @asynccontextmanager
@@ -166,7 +166,7 @@ async def test_every_change_of_a_link_is_told_once_and_signed(api: Api, run: Run
         async def all_noted() -> bool:
             return {each["state"] for each in await deliveries(api, hook)} == {"delivered"}
 
-        await eventually(all_noted)
+        await eventually(all_noted, DEADLINE_SECONDS)
         listed = await deliveries(api, hook)
 
     assert sorted(receiver.types) == ["link.created", "link.deleted", "link.updated"]
@@ -266,7 +266,7 @@ async def test_clicks_of_every_stream_are_told(api: Api, run: Run, bus: Redis):
             async def is_told() -> bool:
                 return told(receiver) == {str(each.id) for each in clicks}
 
-            await eventually(is_told)
+            await eventually(is_told, DEADLINE_SECONDS)
 
 
 def told(receiver: Receiver) -> set[str]:
@@ -287,7 +287,7 @@ async def test_without_a_webhook_for_clicks_there_is_no_group_to_keep_them(
             names = [streams.CLICKS, "clicks:{2}"]
             return [await bus.xinfo_groups(name) for name in names] == [[], []]
 
-        await eventually(is_gone)
+        await eventually(is_gone, DEADLINE_SECONDS)
 
 
 async def test_a_failed_message_is_sent_again_under_the_same_id(api: Api, run: Run):
@@ -301,7 +301,7 @@ async def test_a_failed_message_is_sent_again_under_the_same_id(api: Api, run: R
             (only,) = await deliveries(api, hook)
             return bool(only["state"] == "delivered")
 
-        await eventually(is_noted)
+        await eventually(is_noted, DEADLINE_SECONDS)
         (delivery,) = await deliveries(api, hook)
 
     assert len({headers["webhook-id"] for headers, _ in receiver.got}) == 1
@@ -328,7 +328,7 @@ async def test_a_message_whose_sender_is_killed_is_sent_by_the_next(api: Api, ru
             async def is_delivered() -> bool:
                 return {each["state"] for each in await deliveries(api, hook)} == {"delivered"}
 
-            await eventually(is_delivered)
+            await eventually(is_delivered, DEADLINE_SECONDS)
 
     assert len({headers["webhook-id"] for headers, _ in receiver.got}) == 1
 
@@ -366,7 +366,7 @@ async def test_a_receiver_that_is_gone_is_disabled_until_it_is_switched_on(api: 
         async def is_disabled() -> bool:
             return not (await api.get(path)).json["is_active"]
 
-        await eventually(is_disabled)
+        await eventually(is_disabled, DEADLINE_SECONDS)
         disabled = (await api.get(path)).json
         again = (await api.put(path, {"is_active": True})).json
         await receiver.has(2)
@@ -389,7 +389,7 @@ async def test_after_the_last_attempt_a_message_is_dead_and_shown(api: Api, run:
             path = f"/webhooks/{hook['id']}/deliveries?state=dead"
             return len((await api.get(path)).json) == 1
 
-        await eventually(is_dead)
+        await eventually(is_dead, DEADLINE_SECONDS)
         (dead,) = await deliveries(api, hook)
 
     assert (dead["attempts"], dead["last_error"]) == (12, "It answered 500")
@@ -419,7 +419,7 @@ async def failure_of_a_test(api: Api, url: str) -> str:
         (only,) = await deliveries(api, hook)
         return only["last_error"]
 
-    return str(await eventually(failure))
+    return str(await eventually(failure, DEADLINE_SECONDS))
 
 
 @pytest.mark.parametrize(
@@ -484,7 +484,7 @@ async def test_the_consumer_of_a_process_that_is_gone_is_forgotten(
     feed = webhook_feed.Feed(streams.LINKS, webhook_feed.link_messages, bus, pool, "here")
 
     async with background(feed.run(), name="feed"):
-        await eventually(lambda: _is_forgotten(bus, b"gone"))
+        await eventually(lambda: _is_forgotten(bus, b"gone"), DEADLINE_SECONDS)
 
 
 async def _is_forgotten(bus: Redis, consumer: bytes) -> bool:
